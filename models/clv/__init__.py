@@ -1,0 +1,39 @@
+"""Customer lifetime value: what a shop's customer will have spent in all, a horizon after the cut-off."""
+
+from __future__ import annotations
+
+from models.clv import features
+from models.clv.dataset import DATASET
+from models.clv.settings import ClvSettings
+from models.clv.source import SOURCE
+from pipeline.contract import Metric, Model
+
+MODEL = Model(
+    name="clv",
+    title="customer lifetime value from shop transactions",
+    source=SOURCE,
+    schema_file="schema.clv:schema.pbtxt",
+    label=features.TOTAL_LABEL,
+    prediction=features.TOTAL,
+    weight=features.WEIGHT,
+    preprocessing_fn="models.clv.preprocessing.preprocessing_fn",
+    run_fn="models.clv.trainer.run_fn",
+    naive="models.clv.naive.naive",
+    naive_features=(features.PAST, features.TENURE),
+    sample_data="models.clv.sample.write_sample",
+    spoil_data="models.clv.sample.spoil",
+    metrics=(
+        Metric(name="mae", function="pipeline.metrics.mae"),
+        Metric(name="mse", function="pipeline.metrics.mse"),
+        Metric(name="rmse", function="pipeline.metrics.rmse"),
+        # Two thirds of a total are known at the cut-off: what is judged is the part that is not.
+        Metric(name="future_mae_vs_naive", function="pipeline.metrics.mae_relative_to_naive", minus=features.PAST),
+        Metric(name="future_bias", function="pipeline.metrics.total_bias", minus=features.PAST, better="zero"),
+        Metric(name="future_spearman", function="pipeline.metrics.spearman", minus=features.PAST, better="higher"),
+        Metric(name="future_gini", function="pipeline.metrics.normalized_gini", minus=features.PAST, better="higher"),
+    ),
+    slices=(features.FREQUENCY_BAND,),
+    settings=ClvSettings,
+    identity=("features.horizon_days",),
+    dataset=DATASET,
+)

@@ -1,0 +1,30 @@
+"""The rule that the model must beat: customers go on as before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.clv import features
+
+
+def naive(inputs: Mapping[str, NDArray[Any]], feature_settings: Mapping[str, Any]) -> NDArray[np.float64]:
+    """Predicts the total as past + past x horizon / max(tenure, horizon).
+
+    The customer's revenue a day so far goes on over the horizon. A tenure shorter than the horizon is taken as
+    the horizon: one purchase last week is no rate of one purchase a week.
+
+    Args:
+      inputs: arrays of shape [rows] by feature name: `features.PAST` (money) and `features.TENURE` (days).
+      feature_settings: the feature settings; `horizon_days` is read.
+
+    Returns:
+      Predicted totals, float64 of shape [rows], in the unit of `features.PAST`.
+    """
+    past = np.asarray(inputs[features.PAST], np.float64)
+    tenure = np.asarray(inputs[features.TENURE], np.float64)
+    horizon = float(feature_settings["horizon_days"])
+    return past + past * horizon / np.maximum(tenure, horizon)

@@ -1,0 +1,99 @@
+"""What needs a full pass over the data, as one TensorFlow graph that serves as well.
+
+TFX reloads this module: it holds functions and plain constants only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+import tensorflow_transform as tft
+
+from models.clv import features
+
+NUMERIC = "numeric"
+COUNTRY = "country"
+PAST = "past"
+LABEL = "label"
+FOLD = "fold"
+"""Names of the transformed features."""
+
+FOLDS = 100
+"""Customers fall into so many folds, from which the trainer takes some to stop early."""
+BUCKETS = 10
+VOCABULARY = "countries"
+OOV_BUCKETS = 1
+COUNTRY_MINIMUM = 10
+"""Training rows that a country needs for an index of its own; rarer ones share that of unseen countries."""
+
+
+def preprocessing_fn(inputs: Mapping[str, tf.Tensor], custom_config: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Turns raw features into what the network is fed with.
+
+    Number of analyzers, not of rows, is what Transform's time goes with, so all numbers are stacked first and
+    analysed together.
+
+    An unknown value is a number that is negative or NaN, or an empty country. It is answered as the average of
+    the training rows (z-score 0) or as a country that training did not see.
+
+    Args:
+      inputs: raw features by name, [rows], or [rows, 1] sparse where the data have nulls. Labels and customer
+        id may be missing where the graph serves.
+      custom_config: TFX's; not read, since nothing here depends on settings.
+
+    Returns:
+      `NUMERIC` [rows, 2 x numbers]: z-scores of logarithms, then ranks in tenths from -.5 to .5;
+      `COUNTRY` [rows]: index in the vocabulary, unseen ones last; `PAST` [rows]: revenue up to the cut-off;
+      `LABEL` [rows]: revenue in the horizon; `FOLD` [rows]: a hash of the customer in 0..`FOLDS` - 1.
+    """
+    del custom_config
+    numbers = tf.stack([_number(inputs[name]) for name in features.NUMERIC_INPUTS], axis=1)
+    return {
+        NUMERIC: _scaled(numbers),
+        COUNTRY: _country_index(_dense(inputs[features.COUNTRY], "")),
+        PAST: _filled(_number(inputs[features.PAST])),
+        LABEL: _number(inputs[features.FUTURE_LABEL]),
+        FOLD: _fold(_dense(inputs[features.CUSTOMER], "")),
+    }
+
+
+def _dense(values: Any, default: Any) -> tf.Tensor:
+    """[rows] from [rows] or from a sparse [rows, 1] with gaps."""
+    if isinstance(values, tf.SparseTensor):
+        values = tf.sparse.to_dense(values, default_value=tf.constant(default, values.dtype))
+    return tf.reshape(values, [-1])
+
+
+def _number(values: Any) -> tf.Tensor:
+    """Floats, NaN where the value is unknown."""
+    numbers = tf.cast(_dense(values, -1), tf.float32)
+    return tf.where(numbers >= 0, numbers, float("nan"))
+
+
+def _filled(numbers: tf.Tensor) -> tf.Tensor:
+    return tf.where(tf.math.is_nan(numbers), 0.0, numbers)
+
+
+def _scaled(numbers: tf.Tensor) -> tf.Tensor:
+    """[rows, 2 x numbers]: z-scores carry size, ranks are bounded, so that no whale is far outside."""
+    logs = tf.math.log1p(_filled(numbers))
+    scores = tft.scale_to_z_score(logs, elementwise=True)
+    ranks = tf.cast(tft.bucketize(logs, BUCKETS, elementwise=True), tf.float32) / (BUCKETS - 1) - 0.5
+    known = ~tf.math.is_nan(numbers)
+    return tf.concat([tf.where(known, scores, 0.0), tf.where(known, ranks, 0.0)], axis=1)
+
+
+def _country_index(countries: tf.Tensor) -> tf.Tensor:
+    return tft.compute_and_apply_vocabulary(
+        countries,
+        frequency_threshold=COUNTRY_MINIMUM,
+        num_oov_buckets=OOV_BUCKETS,
+        vocab_filename=VOCABULARY,
+    )
+
+
+def _fold(customers: tf.Tensor) -> tf.Tensor:
+    """The split is a hash of the bare id; without the suffix the folds would follow it."""
+    return tf.strings.to_hash_bucket_fast(tf.strings.join([customers, "/fold"]), FOLDS)

@@ -1,0 +1,53 @@
+"""Settings of the CLV model, with the defaults that live with it."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Literal
+
+from pydantic import Field
+
+from models.clv.training_settings import Training
+from pipeline.contract import Bound, FeatureSettings, GateSettings, Settings
+
+
+class Features(FeatureSettings):
+    """What the feature table depends on.
+
+    Attributes:
+      cutoff: last day that features may see; `auto` is the latest that leaves a full horizon of data, that is
+        last day + 1 - horizon, so that a scheduled run moves on.
+      horizon_days: the label is the revenue on days d with cutoff < d < cutoff + horizon_days.
+    """
+
+    cutoff: date | Literal["auto"] = "auto"
+    horizon_days: int = Field(default=91, ge=2)
+
+
+class Gates(GateSettings):
+    """Bounds that a CLV model must meet on the eval split; `future` is the revenue after the cut-off."""
+
+    bounds: dict[str, Bound] = {
+        "future_mae_vs_naive": Bound(
+            upper=0.99, worsening=0.05, reason="a model that does not beat a line of arithmetic is not worth its upkeep"
+        ),
+        "future_bias": Bound(
+            lower=-0.25,
+            upper=0.25,
+            reason="a shop plans with the sum of the predictions: a total that is off by a quarter misleads it",
+        ),
+        "future_spearman": Bound(
+            lower=0.35, reason="the list is used from the top down: its order must tell good customers from bad"
+        ),
+        "future_gini": Bound(
+            lower=0.5, reason="the customers at the top of the list must bring well over their share of the revenue"
+        ),
+    }
+
+
+class ClvSettings(Settings):
+    """Settings of the CLV model, in the four parts of every model."""
+
+    features: Features = Features()
+    training: Training = Training()
+    gates: Gates = Gates()

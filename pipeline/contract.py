@@ -1,0 +1,340 @@
+"""What a model tells the pipeline about itself: plain data and dotted paths.
+
+Only the standard library and pydantic are imported here, so that `pipelines --help` pays for no
+TensorFlow. A model lives in `models/<name>/` and is found as `models.<name>:MODEL`.
+
+Three notations are used throughout:
+
+- a *dotted path*, `"models.clv.trainer.run_fn"`: module, dot, attribute. Resolved by `load`.
+- a *resource*, `"models.clv:features.sql"`: package, colon, file. Resolved by `resource`.
+- a *settings key*, `"features.horizon_days"`: part, dot, field.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, model_validator
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+class UserError(Exception):
+    """A mistake of the user's: the message says what was expected, what was received and what to do.
+
+    The command line prints the message without a traceback and ends with exit code 2.
+    """
+
+    def __init__(self, *, expected: str, received: str, todo: str) -> None:
+        self.expected, self.received, self.todo = expected, received, todo
+        super().__init__(f"expected {expected}; received {received}; {todo}")
+
+
+class _Plain(BaseModel):
+    """Immutable data; an unknown key is an error, not a silent no-op."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+# --- settings ------------------------------------------------------------------------------------
+
+
+class Bound(_Plain):
+    """Bounds of one metric. Both ends are inclusive; NaN is always outside.
+
+    Attributes:
+      lower: least value that passes, in the metric's unit; None for no lower bound.
+      upper: greatest value that passes.
+      worsening: by how much the metric may be worse than the champion's (0 = a tie passes, None = the
+        champion is not compared), in the metric's unit. Applied to the overall slice only: a
+        difference on a small slice is noise.
+      sliced: whether `lower` and `upper` hold on every slice as well, or on all rows only.
+      reason: why this bound and not another, for the people who read a refusal.
+    """
+
+    lower: float | None = None
+    upper: float | None = None
+    worsening: float | None = Field(default=None, ge=0)
+    sliced: bool = False
+    reason: str = Field(min_length=10)
+
+
+class DataSettings(_Plain):
+    """Which data a run reads. Models extend it.
+
+    Attributes:
+      line: name of the data line. Model, line and the model's `identity` settings name a pipeline, and only
+        models of one pipeline compete, so a sample never meets real data.
+    """
+
+    line: str = Field(default="main", pattern=r"^[a-z0-9][a-z0-9_-]*$")
+
+
+class FeatureSettings(_Plain):
+    """What the features depend on. Models extend it; each field is a `@parameter` of the model's query."""
+
+
+class TrainingSettings(_Plain):
+    """How the model is trained. Models extend it.
+
+    Attributes:
+      seed: of every random choice of the training. Same data and settings, same metrics.
+    """
+
+    seed: int = Field(default=7, ge=0)
+
+
+class GateSettings(_Plain):
+    """What may pass. Models give the bounds.
+
+    Attributes:
+      max_quarantined_share: share of raw rows that may be unusable, 0 to 1.
+      allowed_anomalies: feature name -> reason why its anomalies may pass the data gate.
+      bounds: metric name -> bounds of the model gate.
+      min_slice_rows: bounds hold only on slices with at least so many rows of the eval split.
+      serving_tolerance: greatest relative difference between two answers to the same rows.
+      destination: folder, or `gs://bucket/folder`, that receives pushed models; the run's root if None.
+    """
+
+    max_quarantined_share: float = Field(default=0.01, ge=0, le=1)
+    allowed_anomalies: dict[str, str] = {}
+    bounds: dict[str, Bound] = {}
+    min_slice_rows: int = Field(default=30, ge=1)
+    serving_tolerance: float = Field(default=1e-5, gt=0)
+    destination: str | None = None
+
+
+class Settings(_Plain):
+    """All settings of a run, in four parts; each node of the DAG sees only its own part."""
+
+    data: SerializeAsAny[DataSettings] = DataSettings()
+    features: SerializeAsAny[FeatureSettings] = FeatureSettings()
+    training: SerializeAsAny[TrainingSettings] = TrainingSettings()
+    gates: SerializeAsAny[GateSettings] = GateSettings()
+
+
+# --- where examples come from --------------------------------------------------------------------
+
+
+class Column(_Plain):
+    """A column of the raw table.
+
+    Attributes:
+      name: what the model's SQL calls it.
+      source: what the file's header calls it.
+      type: what its text must parse as.
+      required: whether an empty cell makes the row unusable (quarantined).
+    """
+
+    name: str
+    source: str
+    type: Literal["string", "integer", "float", "timestamp"]
+    required: bool = True
+
+
+class Condition(_Plain):
+    """A named condition on a raw row, as a BigQuery SQL expression over `Column.name`s."""
+
+    name: str
+    where: str
+
+
+class Query(_Plain):
+    """Examples come from raw rows through one SELECT in BigQuery's dialect.
+
+    Attributes:
+      sql: resource of the SELECT. It reads the table called `table`, may use `@name` for each field of the
+        feature settings, and has a column `split_column`.
+      table: what the SELECT calls the raw table.
+      columns: the raw table's columns.
+      left_out: rows that the model's definition leaves out on purpose: only counted.
+      forbidden: rows that must not exist: any of them is refused by the data gate.
+      split_column: column that says which split a row belongs to; not part of the examples.
+      splits: TFX split name -> value of `split_column`.
+      resolve: dotted path of `(settings, ask) -> settings`, which replaces what depends on the data (say,
+        a cut-off `auto`) by what it comes to. `ask(sql)` runs a SELECT in BigQuery's dialect on the raw
+        table and returns its first row as a tuple. Raises UserError for data that cannot serve.
+    """
+
+    sql: str
+    table: str
+    columns: tuple[Column, ...]
+    left_out: tuple[Condition, ...] = ()
+    forbidden: tuple[Condition, ...] = ()
+    split_column: str = "split"
+    splits: dict[str, str] = {"train": "TRAIN", "eval": "VALIDATE", "test": "TEST"}
+    resolve: str
+
+
+Ask = Callable[[str], tuple[Any, ...]]
+
+
+# --- how a model is judged -----------------------------------------------------------------------
+
+
+class Rows(NamedTuple):
+    """What a metric sees of a slice: float64 arrays, one entry a row.
+
+    Attributes:
+      label: what happened.
+      prediction: what the model said.
+      naive: what the naive rule would have said.
+      weight: share of a total that the row carries (two rows of one customer weigh 1/2 each).
+    """
+
+    label: NDArray[Any]
+    prediction: NDArray[Any]
+    naive: NDArray[Any]
+    weight: NDArray[Any]
+
+
+class Metric(_Plain):
+    """A number that the model gate may bound, computed per slice from all its rows.
+
+    Attributes:
+      name: what bounds and reports call it.
+      function: dotted path of `(Rows) -> float`; `pipeline.metrics` has the generic ones.
+      minus: feature to subtract from label, prediction and naive prediction first (judging the unknown
+        part of a total), or None.
+      better: which direction an improvement has, for the comparison with the champion; `zero` for a metric
+        whose best value is 0, such as a bias.
+    """
+
+    name: str
+    function: str
+    minus: str | None = None
+    better: Literal["lower", "higher", "zero"] = "lower"
+
+
+class Model(_Plain):
+    """The contract between a model and the pipeline.
+
+    Attributes:
+      name: folder under `models/` and `schema/`.
+      title: one line for people.
+      source: where examples come from.
+      schema_file: resource of the curated schema. Its SERVING environment lists the serving inputs.
+      label: feature that holds the label.
+      prediction: output of the signatures that answers the label.
+      weight: feature that weighs a row in totals, or None for 1 each.
+      preprocessing_fn: dotted path, TFX Transform's.
+      run_fn: dotted path, TFX Trainer's.
+      naive: dotted path of `(features, feature_settings) -> prediction`: the rule that a model must beat.
+        `features` maps names to arrays of shape [rows]; so is the answer.
+      naive_features: the features that `naive` reads.
+      sample_data: dotted path of `(path, seed) -> None`, which writes a sample of raw input to a file.
+      spoil_data: dotted path of `(source, target) -> None`, which copies a sample and spoils the copy in a way
+        that a gate must refuse.
+      metrics: what the model gate computes.
+      slices: features by whose values the metrics are sliced, besides all rows.
+      settings: the model's settings, with defaults.
+      identity: settings keys that, with name and data line, name the pipeline.
+      dataset: the public data set that `pipelines fetch` brings, if there is one.
+      commands: dotted path of a typer app with the model's own commands, or None.
+    """
+
+    name: str
+    title: str
+    source: Query
+    schema_file: str
+    label: str
+    prediction: str
+    weight: str | None = None
+    preprocessing_fn: str
+    run_fn: str
+    naive: str
+    naive_features: tuple[str, ...]
+    sample_data: str
+    spoil_data: str
+    metrics: tuple[Metric, ...]
+    slices: tuple[str, ...] = ()
+    settings: type[Settings]
+    identity: tuple[str, ...] = ()
+    dataset: PublicDataset | None = None
+    commands: str | None = None
+
+    @model_validator(mode="after")
+    def _bounds_name_metrics(self) -> Model:
+        unknown = set(self.settings().gates.bounds) - {metric.name for metric in self.metrics}
+        if unknown:
+            raise ValueError(f"bounds for metrics that model {self.name!r} does not have: {sorted(unknown)}")
+        return self
+
+
+class PublicDataset(_Plain):
+    """A public data set: where it is, what it weighs, and under which licence.
+
+    Attributes:
+      sha256: hex digest of the file, or None where the publisher repacks it (then the size is checked).
+    """
+
+    title: str
+    url: str
+    file: str
+    sha256: str | None
+    bytes: int
+    licence: str
+    homepage: str
+
+
+Model.model_rebuild()
+
+
+# --- the two notations -----------------------------------------------------------------------------
+
+
+def load(dotted: str) -> Any:
+    """Returns the attribute that a dotted path names.
+
+    >>> load("math.pi") > 3
+    True
+
+    Raises:
+      ImportError: the module or the attribute does not exist.
+    """
+    module, _, attribute = dotted.rpartition(".")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except AttributeError as error:
+        raise ImportError(f"module {module!r} has no attribute {attribute!r}") from error
+
+
+def resource(reference: str) -> Path:
+    """Returns the path of a file inside a package, given as `package:file`.
+
+    Raises:
+      FileNotFoundError: the package has no such file.
+    """
+    package, _, file = reference.partition(":")
+    spec = importlib.util.find_spec(package)
+    for folder in (spec and spec.submodule_search_locations) or ():
+        if (Path(folder) / file).is_file():
+            return Path(folder) / file
+    raise FileNotFoundError(f"package {package!r} has no file {file!r}")
+
+
+def find_model(name: str) -> Model:
+    """Returns `models.<name>:MODEL`.
+
+    Raises:
+      UserError: there is no such model.
+    """
+    if name not in model_names():
+        raise UserError(
+            expected=f"one of the models {', '.join(model_names())}",
+            received=repr(name),
+            todo="correct the name, or add a folder models/<name>/ with a MODEL",
+        )
+    model: Model = load(f"models.{name}.MODEL")
+    return model
+
+
+def model_names() -> list[str]:
+    """Names of the folders under `models/` that are packages, sorted."""
+    models = importlib.import_module("models")
+    return sorted(path.parent.name for folder in models.__path__ for path in Path(folder).glob("*/__init__.py"))

@@ -1,0 +1,169 @@
+"""The DAG, once: every runner calls `create_pipeline`, for every model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ml_metadata.proto import metadata_store_pb2
+from tfx.components import Evaluator, ExampleValidator, Pusher, StatisticsGen, Trainer, Transform
+from tfx.components.schema_gen.import_schema_gen.component import ImportSchemaGen
+from tfx.dsl.components.base import base_component, executor_spec
+from tfx.dsl.components.common.resolver import Resolver, ResolverStrategy
+from tfx.orchestration.pipeline import Pipeline
+from tfx.proto import pusher_pb2, trainer_pb2, transform_pb2
+from tfx.types import Channel, standard_artifacts
+
+from pipeline.contract import Model, Settings
+from pipeline.data_gate import DataGate
+from pipeline.fingerprint import digest_code
+from pipeline.model_gate import eval_config
+from pipeline.serving_gate import JUDGED_SPLIT, ServingGate
+
+TRAINING_SPLIT = "train"
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What a runner chooses; everything else about the DAG is the same wherever it runs.
+
+    Attributes:
+      ingestion: example generator; output `examples` with the splits train, eval and test.
+      schema_file: the curated schema, at a path that changes with its content (TFX's cache key is the path).
+      champion: strategy that finds the model to beat, and the artifacts it looks at besides models.
+      push_destination: folder that receives pushed models.
+      push_executor: how it is pushed.
+      push_config: what the push executor is told.
+      trainer_executor: how training is run; TFX's generic executor if None.
+      beam_args: Beam pipeline arguments of every component that uses Beam.
+      metadata: connection of the metadata store; None where the orchestrator has its own.
+      use_cache: whether unchanged nodes are taken from the cache.
+    """
+
+    ingestion: base_component.BaseComponent
+    schema_file: str
+    champion: tuple[type[ResolverStrategy], Mapping[str, type]]
+    push_destination: str
+    push_executor: executor_spec.ExecutorSpec
+    push_config: Mapping[str, Any]
+    trainer_executor: executor_spec.ExecutorSpec | None = None
+    beam_args: Sequence[str] = field(default_factory=list)
+    metadata: metadata_store_pb2.ConnectionConfig | None = None
+    use_cache: bool = True
+
+
+def create_pipeline(model: Model, settings: Settings, *, name: str, root: str, choices: Choices) -> Pipeline:
+    """Returns the pipeline of a model, in the order in which data flows.
+
+    Args:
+      model: the contract.
+      settings: of this run, resolved against its data.
+      name: of the pipeline; runs of one name share champion and cache.
+      root: folder of the pipeline's artifacts.
+      choices: what the runner chooses.
+    """
+    examples = choices.ingestion.with_id("ExampleGen").outputs["examples"]
+    statistics = StatisticsGen(examples=examples)
+    importer = ImportSchemaGen(schema_file=choices.schema_file)
+    schema = importer.outputs["schema"]
+    validator = ExampleValidator(statistics=statistics.outputs["statistics"], schema=schema)
+    data_gate = DataGate(
+        examples=examples,
+        statistics=statistics.outputs["statistics"],
+        schema=schema,
+        anomalies=validator.outputs["anomalies"],
+        gates=settings.gates,
+    )
+    transform = _transform(model, settings, examples, schema)
+    transform.add_upstream_node(data_gate)
+    trainer = _trainer(model, settings, transform, schema, choices)
+    trained = trainer.outputs["model"]
+    serving_gate = ServingGate(examples=examples, schema=schema, trained=trained, model=model, settings=settings)
+    champion = _champion(choices)
+    champion.add_upstream_node(serving_gate)
+    evaluator = Evaluator(
+        examples=examples,
+        model=trained,
+        baseline_model=champion.outputs["model"],
+        eval_config=eval_config(model, settings),
+        example_splits=[JUDGED_SPLIT],
+        schema=schema,
+    )
+    evaluator.add_upstream_node(serving_gate)
+    pusher = Pusher(
+        model=trained,
+        model_blessing=evaluator.outputs["blessing"],
+        infra_blessing=serving_gate.outputs["blessing"],
+        push_destination=pusher_pb2.PushDestination(
+            filesystem=pusher_pb2.PushDestination.Filesystem(base_directory=choices.push_destination)
+        ),
+        custom_config=dict(choices.push_config),
+        custom_executor_spec=choices.push_executor,
+    )
+    return Pipeline(
+        pipeline_name=name,
+        pipeline_root=root,
+        components=[
+            choices.ingestion,
+            statistics,
+            importer,
+            validator,
+            data_gate,
+            transform,
+            trainer,
+            serving_gate,
+            champion,
+            evaluator,
+            pusher,
+        ],
+        enable_cache=choices.use_cache,
+        metadata_connection_config=choices.metadata,
+        beam_pipeline_args=list(choices.beam_args),
+    )
+
+
+def _transform(model: Model, settings: Settings, examples: Channel, schema: Channel) -> Transform:
+    """Only the training split is materialized: the gates ask the exported model, which holds the same graph."""
+    return Transform(
+        examples=examples,
+        schema=schema,
+        preprocessing_fn=model.preprocessing_fn,
+        splits_config=transform_pb2.SplitsConfig(analyze=[TRAINING_SPLIT], transform=[TRAINING_SPLIT]),
+        custom_config={
+            "features": settings.features.model_dump(mode="json"),
+            "code": digest_code(_module(model.preprocessing_fn)),
+        },
+        # Both double the Beam graph, whose construction is what Transform's time goes to, and neither is used.
+        disable_statistics=True,
+        disable_analyzer_cache=True,
+    )
+
+
+def _trainer(model: Model, settings: Settings, transform: Transform, schema: Channel, choices: Choices) -> Trainer:
+    """The trainer never sees the eval split, which the gates judge: it carves its own out of the training split."""
+    return Trainer(
+        run_fn=model.run_fn,
+        examples=transform.outputs["transformed_examples"],
+        transform_graph=transform.outputs["transform_graph"],
+        schema=schema,
+        train_args=trainer_pb2.TrainArgs(splits=[TRAINING_SPLIT]),
+        eval_args=trainer_pb2.EvalArgs(splits=[TRAINING_SPLIT]),
+        custom_config={
+            "training": settings.training.model_dump(mode="json"),
+            "features": settings.features.model_dump(mode="json"),
+            "code": digest_code(_module(model.run_fn)),
+        },
+        custom_executor_spec=choices.trainer_executor,
+    )
+
+
+def _champion(choices: Choices) -> Resolver:
+    strategy, kinds = choices.champion
+    channels = {key: Channel(type=kind) for key, kind in kinds.items()}
+    resolver = Resolver(strategy_class=strategy, model=Channel(type=standard_artifacts.Model), **channels)
+    return resolver.with_id("Champion")
+
+
+def _module(dotted: str) -> str:
+    return dotted.rpartition(".")[0]

@@ -1,0 +1,247 @@
+"""The data gate: stops a run whose raw rows or examples are not what they should be.
+
+TFX's ExampleValidator only reports; this component reads its anomalies, and what ingestion counted, and raises.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_pb2
+from tfx import types
+from tfx.components.statistics_gen import stats_artifact_utils
+from tfx.dsl.components.base import base_component, base_executor, executor_spec
+from tfx.types import artifact_utils, standard_artifacts
+from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
+from tfx.utils import io_utils
+
+from pipeline.contract import GateSettings
+from pipeline.fingerprint import digest_code
+from pipeline.gate import GateReport, conclude
+from pipeline.ingestion.duckdb_example_gen import REPORT
+from pipeline.ingestion.raw import RawReport
+from pipeline.verdict import Check, at_most
+
+RAW_ROWS = "raw rows"
+
+# --- raw rows ----------------------------------------------------------------------------------------
+
+
+def raw_checks(report: RawReport, max_quarantined_share: float) -> Iterator[Check]:
+    """Yields the checks on raw rows, which aggregation would hide from the schema.
+
+    Args:
+      report: what ingestion counted.
+      max_quarantined_share: share of the rows read that may be unusable.
+    """
+    reasons = ", ".join(f"{count:,} x {reason}" for reason, count in report.quarantined_by_reason.items())
+    yield at_most(
+        max_quarantined_share,
+        report.quarantined / report.rows_read,
+        gate="data",
+        metric="quarantined share",
+        where=RAW_ROWS,
+        note=f"{report.quarantined:,} of {report.rows_read:,} rows are unusable: {reasons}" if reasons else "",
+    )
+    for name, found in report.forbidden.items():
+        note = f"for instance {found.examples[0]}" if found.examples else ""
+        yield at_most(0, found.rows, gate="data", metric=f"rows with {name}", where=RAW_ROWS, note=note)
+
+
+# --- examples ----------------------------------------------------------------------------------------
+
+
+def anomaly_checks(
+    split: str,
+    anomalies: anomalies_pb2.Anomalies,
+    schema: schema_pb2.Schema,
+    statistics: statistics_pb2.DatasetFeatureStatistics,
+    allowed: Mapping[str, str],
+) -> Iterator[Check]:
+    """Yields one check an anomaly, or a single passed one where a split has none.
+
+    Args:
+      split: name of the split.
+      anomalies: what ExampleValidator found in it.
+      schema: the curated schema, which says what was expected.
+      statistics: of the split, which say what was received.
+      allowed: feature -> reason why its anomalies may pass.
+    """
+    found = dict(anomalies.anomaly_info)
+    if anomalies.HasField("dataset_anomaly_info"):
+        found["the whole split"] = anomalies.dataset_anomaly_info
+    for feature, anomaly in sorted(found.items()):
+        received = describe_statistics(feature, statistics)
+        yield Check(
+            gate="data",
+            metric=f"schema: {feature}",
+            slice=split,
+            bound=describe_schema(feature, schema),
+            value=received,
+            passed=feature in allowed,
+            note=f"allowed: {allowed[feature]}" if feature in allowed else anomaly.description,
+        )
+    if not found:
+        yield Check(gate="data", metric="schema anomalies", slice=split, bound="none", value="none", passed=True)
+
+
+def describe_schema(name: str, schema: schema_pb2.Schema) -> str:
+    """Returns what a schema expects of a feature, in words: `INT, 1 .. 400, in 100% of rows`."""
+    feature = next((feature for feature in schema.feature if feature.name == name), None)
+    if feature is None:
+        return "no such feature"
+    words = [schema_pb2.FeatureType.Name(feature.type)]
+    kind = feature.WhichOneof("domain_info")
+    if kind in ("int_domain", "float_domain"):
+        domain = getattr(feature, kind)
+        words.append(f"{domain.min:g} .. {domain.max:g}")
+    elif kind in ("domain", "string_domain"):
+        share = _least_known_share(feature)
+        words.append(f"{len(_known_values(feature, schema))} known values in at least {share:.0%} of rows")
+    if feature.presence.min_fraction:
+        words.append(f"in {feature.presence.min_fraction:.0%} of rows")
+    return ", ".join(words)
+
+
+def describe_statistics(name: str, statistics: statistics_pb2.DatasetFeatureStatistics) -> str:
+    """Returns what a split holds of a feature, in words: `INT, -3 .. 120, missing in 4 of 353 rows`."""
+    feature = _statistics_of(name, statistics)
+    if feature is None:
+        return f"{statistics.num_examples} rows without it"
+    words = [statistics_pb2.FeatureNameStatistics.Type.Name(feature.type)]
+    if feature.HasField("num_stats"):
+        words.append(f"{feature.num_stats.min:g} .. {feature.num_stats.max:g}")
+    elif feature.HasField("string_stats"):
+        words.append(f"{feature.string_stats.unique} values")
+    common = getattr(feature, feature.WhichOneof("stats")).common_stats
+    if common.num_missing:
+        words.append(f"missing in {common.num_missing} of {statistics.num_examples} rows")
+    return ", ".join(words)
+
+
+def unknown_value_checks(
+    split: str, schema: schema_pb2.Schema, statistics: statistics_pb2.DatasetFeatureStatistics
+) -> Iterator[Check]:
+    """Yields one check a categorical feature: values outside its domain are reported and bounded by share."""
+    for feature in schema.feature:
+        known = _known_values(feature, schema)
+        stats = _statistics_of(feature.name, statistics)
+        if not known or stats is None:
+            continue
+        buckets = stats.string_stats.rank_histogram.buckets
+        unknown = {bucket.label: bucket.sample_count for bucket in buckets if bucket.label not in known}
+        share = sum(unknown.values()) / max(stats.string_stats.common_stats.num_non_missing, 1)
+        yield at_most(
+            1 - _least_known_share(feature),
+            share,
+            gate="data",
+            metric=f"unknown values of {feature.name}",
+            where=split,
+            note=", ".join(f"{label} ({count:g} rows)" for label, count in sorted(unknown.items())[:5]),
+        )
+
+
+def _statistics_of(
+    name: str, statistics: statistics_pb2.DatasetFeatureStatistics
+) -> statistics_pb2.FeatureNameStatistics | None:
+    return next((feature for feature in statistics.features if list(feature.path.step) == [name]), None)
+
+
+def _known_values(feature: schema_pb2.Feature, schema: schema_pb2.Schema) -> set[str]:
+    if feature.HasField("string_domain"):
+        return set(feature.string_domain.value)
+    return {value for domain in schema.string_domain if domain.name == feature.domain for value in domain.value}
+
+
+def _least_known_share(feature: schema_pb2.Feature) -> float:
+    """TFMD's default without distribution constraints is that every value is known."""
+    has = feature.HasField("distribution_constraints")
+    return float(feature.distribution_constraints.min_domain_mass) if has else 1.0
+
+
+# --- the component -----------------------------------------------------------------------------------
+
+
+class DataGateSpec(ComponentSpec):  # type: ignore[misc]
+    """What the data gate reads and writes."""
+
+    PARAMETERS = {
+        "max_quarantined_share": ExecutionParameter(type=float),
+        "allowed_anomalies": ExecutionParameter(type=str),
+        "code": ExecutionParameter(type=str),
+    }
+    INPUTS = {
+        "examples": ChannelParameter(type=standard_artifacts.Examples),
+        "statistics": ChannelParameter(type=standard_artifacts.ExampleStatistics),
+        "schema": ChannelParameter(type=standard_artifacts.Schema),
+        "anomalies": ChannelParameter(type=standard_artifacts.ExampleAnomalies),
+    }
+    OUTPUTS = {"report": ChannelParameter(type=GateReport)}
+
+
+class Executor(base_executor.BaseExecutor):  # type: ignore[misc]
+    """Executor of the data gate. Raises GateRefusal; a failed execution is not cached, so it is refused again."""
+
+    def Do(
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Checks raw rows, anomalies and unknown values of every split; see the base class for the arguments.
+
+        Raises:
+          GateRefusal: at least one check did not pass.
+        """
+        single = {key: artifact_utils.get_single_instance(found) for key, found in input_dict.items()}
+        schema = io_utils.SchemaReader().read(io_utils.get_only_uri_in_dir(single["schema"].uri))
+        allowed = json.loads(exec_properties["allowed_anomalies"])
+        checks: list[Check] = []
+        ingestion = Path(single["examples"].uri) / REPORT
+        if ingestion.exists():
+            report = RawReport.model_validate_json(ingestion.read_bytes())
+            checks += raw_checks(report, exec_properties["max_quarantined_share"])
+        for split in artifact_utils.decode_split_names(single["examples"].split_names):
+            statistics = stats_artifact_utils.load_statistics(single["statistics"], split).proto().datasets[0]
+            anomalies = _read_anomalies(single["anomalies"], split)
+            checks += anomaly_checks(split, anomalies, schema, statistics, allowed)
+            checks += unknown_value_checks(split, schema, statistics)
+        conclude(checks, Path(artifact_utils.get_single_uri(output_dict["report"])))
+
+
+def _read_anomalies(artifact: types.Artifact, split: str) -> anomalies_pb2.Anomalies:
+    path = io_utils.get_only_uri_in_dir(artifact_utils.get_split_uri([artifact], split))
+    return anomalies_pb2.Anomalies.FromString(io_utils.read_bytes_file(path))
+
+
+class DataGate(base_component.BaseComponent):  # type: ignore[misc]
+    """Component: raises unless raw rows and examples are as curated. Connect it upstream of Transform."""
+
+    SPEC_CLASS = DataGateSpec
+    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
+
+    def __init__(
+        self,
+        *,
+        examples: types.BaseChannel,
+        statistics: types.BaseChannel,
+        schema: types.BaseChannel,
+        anomalies: types.BaseChannel,
+        gates: GateSettings,
+    ) -> None:
+        """Builds the component from upstream channels and its own part of the settings."""
+        super().__init__(
+            DataGateSpec(
+                examples=examples,
+                statistics=statistics,
+                schema=schema,
+                anomalies=anomalies,
+                max_quarantined_share=gates.max_quarantined_share,
+                allowed_anomalies=json.dumps(gates.allowed_anomalies, sort_keys=True),
+                code=digest_code(__name__),
+                report=types.Channel(type=GateReport),
+            )
+        )

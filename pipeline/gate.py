@@ -1,0 +1,51 @@
+"""What the gates that raise have in common: the report they leave, and how they refuse."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from tfx.types import artifact
+
+from pipeline.verdict import Check, sentence
+
+REPORT_FILE = "checks.json"
+
+
+class GateReport(artifact.Artifact):  # type: ignore[misc]
+    """Artifact: what a gate checked, as `checks.json` in its folder."""
+
+    TYPE_NAME = "GateReport"
+
+
+class GateRefusal(Exception):
+    """A gate refused: nothing downstream may run. Says each missed bound in words.
+
+    Attributes:
+      checks: everything that the gate checked, passed or not.
+    """
+
+    def __init__(self, checks: Sequence[Check]) -> None:
+        self.checks = tuple(checks)
+        super().__init__("; ".join(sentence(check) for check in checks if not check.passed))
+
+
+def conclude(checks: Iterable[Check], folder: Path) -> None:
+    """Writes the report of a gate into a folder and raises if a check failed.
+
+    Raises:
+      GateRefusal: at least one check did not pass.
+    """
+    listed = list(checks)
+    folder.mkdir(parents=True, exist_ok=True)
+    content = [check.model_dump(mode="json") for check in listed]
+    (folder / REPORT_FILE).write_text(json.dumps(content, indent=1), encoding="utf-8")
+    if not all(check.passed for check in listed):
+        raise GateRefusal(listed)
+
+
+def read_report(folder: Path) -> list[Check]:
+    """Returns the checks that `conclude` wrote into a folder."""
+    content = json.loads((folder / REPORT_FILE).read_text(encoding="utf-8"))
+    return [Check.model_validate(check) for check in content]

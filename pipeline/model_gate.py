@@ -1,0 +1,248 @@
+"""The model gate: what the Evaluator is asked, and what its answer means bound by bound.
+
+The Evaluator itself is TFX's. It never raises: it blesses the model, or does not.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import tensorflow_model_analysis as tfma
+from google.protobuf.wrappers_pb2 import DoubleValue
+from tensorflow_model_analysis.writers import eval_config_writer
+
+from pipeline.contract import Bound, Metric, Model, Settings, UserError
+from pipeline.fingerprint import digest_code
+from pipeline.row_metrics import NAME, RowMetrics
+from pipeline.slice_metrics import LOSS, ROWS, SHORTFALL, SLICED_SHORTFALL, RowMetricsConfig
+from pipeline.verdict import OVERALL, Check, bound_text, finite_or_none, number, value_or_text
+
+SIGNATURE = "serving_examples"
+"""Signature that the Evaluator asks: one input, serialized tf.Examples."""
+
+# --- the question --------------------------------------------------------------------------------
+
+
+def eval_config(model: Model, settings: Settings) -> tfma.EvalConfig:
+    """Returns what TFX's Evaluator needs to know to judge a model.
+
+    Raises:
+      UserError: there is no bound: an Evaluator without thresholds blesses nothing, and gives no reason.
+    """
+    if not settings.gates.bounds:
+        raise UserError(
+            expected="at least one bound in gates.bounds",
+            received="none",
+            todo=f"bound one of the metrics of model {model.name!r}",
+        )
+    return tfma.EvalConfig(
+        model_specs=[_model_spec(model)],
+        slicing_specs=[tfma.SlicingSpec(), *_slices(model)],
+        metrics_specs=[_metrics_spec(model, settings)],
+    )
+
+
+def row_metrics_config(model: Model, settings: Settings) -> RowMetricsConfig:
+    """Returns what `RowMetrics` computes for a model."""
+    return RowMetricsConfig(
+        metrics=model.metrics,
+        bounds=settings.gates.bounds,
+        naive=model.naive,
+        naive_features=model.naive_features,
+        feature_settings=settings.features.model_dump(mode="json"),
+        weight=model.weight,
+        min_slice_rows=settings.gates.min_slice_rows,
+        code=_code(model),
+    )
+
+
+def _code(model: Model) -> str:
+    functions = [model.naive, *(metric.function for metric in model.metrics)]
+    return digest_code(RowMetrics.__module__, *sorted({dotted.rpartition(".")[0] for dotted in functions}))
+
+
+def _model_spec(model: Model) -> tfma.ModelSpec:
+    return tfma.ModelSpec(
+        model_type=tfma.TF_GENERIC,
+        signature_name=SIGNATURE,
+        label_key=model.label,
+        prediction_key=model.prediction,
+    )
+
+
+def _slices(model: Model) -> list[tfma.SlicingSpec]:
+    return [tfma.SlicingSpec(feature_keys=[feature]) for feature in model.slices]
+
+
+def _metrics_spec(model: Model, settings: Settings) -> tfma.MetricsSpec:
+    config = row_metrics_config(model, settings).model_dump(mode="json")
+    ours = tfma.MetricConfig(
+        class_name=RowMetrics.__name__,
+        module=RowMetrics.__module__,
+        config=json.dumps({"name": NAME, "config": config}, sort_keys=True),
+    )
+    spec = tfma.MetricsSpec(metrics=[ours, tfma.MetricConfig(class_name="ExampleCount")])
+    for metric, bound in settings.gates.bounds.items():
+        for name, threshold in _thresholds(metric, bound, model):
+            spec.per_slice_thresholds[name].thresholds.append(threshold)
+    return spec
+
+
+def _thresholds(metric: str, bound: Bound, model: Model) -> Iterator[tuple[str, tfma.PerSliceMetricThreshold]]:
+    """Yields emitted metric names and their thresholds.
+
+    All are bound to named slices: TFMA would apply a threshold without one to every slice.
+    """
+    met = tfma.MetricThreshold(value_threshold=tfma.GenericValueThreshold(upper_bound=DoubleValue(value=0)))
+    overall = [tfma.SlicingSpec()]
+    yield metric + SHORTFALL, tfma.PerSliceMetricThreshold(slicing_specs=overall, threshold=met)
+    if bound.sliced and model.slices:
+        yield (
+            metric + SLICED_SHORTFALL,
+            tfma.PerSliceMetricThreshold(slicing_specs=_slices(model), threshold=met),
+        )
+    if bound.worsening is not None:
+        change = tfma.MetricThreshold(change_threshold=_at_most(bound.worsening))
+        yield metric + LOSS, tfma.PerSliceMetricThreshold(slicing_specs=overall, threshold=change)
+
+
+def _at_most(worsening: float) -> tfma.GenericChangeThreshold:
+    return tfma.GenericChangeThreshold(
+        absolute=DoubleValue(value=worsening), direction=tfma.MetricDirection.LOWER_IS_BETTER
+    )
+
+
+# --- the answer ----------------------------------------------------------------------------------
+
+
+_BySlice = dict[str, dict[str, float]]
+
+
+def metric_values(evaluation_uri: str) -> dict[str, dict[str, float]]:
+    """Returns slice -> metric -> value of the candidate, for reports; NaN where a metric has no value.
+
+    Args:
+      evaluation_uri: folder that the Evaluator wrote.
+    """
+    values = _values(evaluation_uri)
+    names = {metric.name for metric in _config(evaluation_uri).metrics} | {ROWS}
+    return {where: {name: found[name] for name in found if name in names} for where, found in values.items()}
+
+
+def read_checks(evaluation_uri: str) -> list[Check]:
+    """Lists every bound on every slice, and every comparison with the champion, as the Evaluator judged them.
+
+    Bounds are those of the evaluation itself, which holds its own configuration. The list has a failed check if
+    and only if the Evaluator did not bless the model.
+
+    Args:
+      evaluation_uri: folder that the Evaluator wrote.
+
+    Raises:
+      RuntimeError: the Evaluator blessed a model that misses a bound; this cannot happen to a sound evaluation.
+    """
+    config = _config(evaluation_uri)
+    candidate, champion = _values(evaluation_uri), _values(evaluation_uri, tfma.BASELINE_KEY)
+    checks = [check for metric in config.metrics for check in _checks(config, metric, candidate, champion)]
+    result = tfma.load_validation_result(evaluation_uri)
+    agreed = all(check.passed for check in checks) == result.validation_ok
+    if not agreed and result.validation_ok:
+        raise RuntimeError(f"the Evaluator blessed a model that misses a bound: {checks}")
+    return checks if agreed else [*checks, _unexplained(result)]
+
+
+def _checks(config: RowMetricsConfig, metric: Metric, candidate: _BySlice, champion: _BySlice) -> Iterator[Check]:
+    bound = config.bounds.get(metric.name)
+    if bound is None:
+        return
+    for where in sorted(candidate, key=lambda name: (name != OVERALL, name)):
+        if where == OVERALL or bound.sliced:
+            yield _bound_check(metric.name, where, bound, candidate[where], config.min_slice_rows)
+    if bound.worsening is not None and champion:
+        yield _champion_check(metric, bound.worsening, candidate[OVERALL], champion[OVERALL])
+
+
+def _bound_check(metric: str, where: str, bound: Bound, found: dict[str, float], min_rows: int) -> Check:
+    missed = found[metric + (SHORTFALL if where == OVERALL else SLICED_SHORTFALL)]
+    small = where != OVERALL and found[ROWS] < min_rows
+    passed = missed <= 0
+    note = f"only {number(found[ROWS])} rows, bounds hold from {min_rows}" if small else ""
+    return Check(
+        gate="model",
+        metric=metric,
+        slice=where,
+        bound=bound_text(bound),
+        value=value_or_text(found[metric]),
+        shortfall=finite_or_none(missed) if not passed else None,
+        passed=passed,
+        note=note if passed else bound.reason,
+    )
+
+
+def _champion_check(metric: Metric, worsening: float, found: dict[str, float], champion: dict[str, float]) -> Check:
+    worse = found[metric.name + LOSS] - champion[metric.name + LOSS]
+    passed = worse <= worsening
+    return Check(
+        gate="model",
+        metric=metric.name,
+        bound=_champion_bound(metric, worsening, champion[metric.name]),
+        value=value_or_text(found[metric.name]),
+        shortfall=finite_or_none(worse - worsening) if not passed else None,
+        passed=passed,
+    )
+
+
+def _champion_bound(metric: Metric, worsening: float, champion: float) -> str:
+    other = f"the champion's {number(value_or_text(champion))}"
+    if worsening == 0:
+        return f"no worse than {other}"
+    way = {"lower": "above", "higher": "below", "zero": "further from 0 than"}[metric.better]
+    return f"at most {number(worsening)} {way} {other}"
+
+
+def _unexplained(result: Any) -> Check:
+    """TFMA refused for a reason of its own, such as a slice that has no rows at all."""
+    messages = [failure.message for found in result.metric_validations_per_slice for failure in found.failures]
+    missing = ["/".join(spec.feature_keys) or OVERALL for spec in result.missing_slices]
+    reasons = [*filter(None, messages), *(f"no rows in slice {name}" for name in missing)]
+    return Check(
+        gate="model",
+        metric="blessing",
+        bound="given by TensorFlow Model Analysis",
+        value="refused",
+        passed=False,
+        note="; ".join(dict.fromkeys(reasons)),
+    )
+
+
+# --- the Evaluator's files -----------------------------------------------------------------------
+
+
+def _values(evaluation_uri: str, model: str = "") -> _BySlice:
+    """Returns slice -> emitted metric -> value of the candidate, or of the model of a given name."""
+    wanted = {model} if model else {"", tfma.CANDIDATE_KEY}
+    values: _BySlice = {}
+    for found in tfma.load_metrics(evaluation_uri):
+        for pair in found.metric_keys_and_values:
+            if pair.key.model_name in wanted and not pair.key.is_diff:
+                values.setdefault(_slice_name(found), {})[pair.key.name] = pair.value.double_value.value
+    return values
+
+
+def _slice_name(found: Any) -> str:
+    """`overall`, or `feature=value`."""
+    names = [f"{key.column}={_slice_value(key)}" for key in found.slice_key.single_slice_keys]
+    return ", ".join(names) or OVERALL
+
+
+def _slice_value(key: Any) -> str:
+    value = getattr(key, key.WhichOneof("kind"))
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def _config(evaluation_uri: str) -> RowMetricsConfig:
+    config, *_ = eval_config_writer.load_eval_run(evaluation_uri)
+    (text,) = (metric.config for spec in config.metrics_specs for metric in spec.metrics if metric.module)
+    return RowMetricsConfig.model_validate(json.loads(text)["config"])

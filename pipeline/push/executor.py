@@ -1,0 +1,113 @@
+"""Executor of the standard Pusher: only what both gates blessed, atomically, once, and with a manifest.
+
+Use it as `Pusher(model=…, model_blessing=…, infra_blessing=…, push_destination=…, custom_config=
+pipeline.push.custom_config(…), custom_executor_spec=ExecutorClassSpec(AtomicPushExecutor))`.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tfx import types
+from tfx.components.pusher import executor
+from tfx.dsl.io import fileio
+from tfx.proto import pusher_pb2
+from tfx.types import artifact_utils, standard_component_specs
+from tfx.utils import io_utils, json_utils, proto_utils
+
+from pipeline.push import Manifest, Pushed, Told, draft, publish
+
+METRICS_FILE = "metrics.json"
+"""Where the serving gate leaves the metrics that it measured, beside its InfraBlessing."""
+
+NEW = "new"
+MODEL_URI = "model_uri"
+MODEL_DIGEST = "model_digest"
+"""Custom properties of a PushedModel, besides TFX's `pushed`, `pushed_destination` and `pushed_version`: 1 if the push
+made the version or 0 if it found it there, uri of the Model artifact, and digest of the model."""
+
+Artifacts = dict[str, list[types.Artifact]]
+
+
+class AtomicPushExecutor(executor.Executor):
+    """Pushes a model that both gates blessed.
+
+    Unlike TFX's own executor it refuses a model without one of the blessings, never shows a half-written
+    version, and does not push again what the destination's newest version already is (`pushed` is 1 then,
+    `new` is 0).
+    """
+
+    def CheckBlessing(self, input_dict: Artifacts) -> bool:
+        """Whether both blessings are there and bless."""
+        for key in (standard_component_specs.MODEL_BLESSING_KEY, standard_component_specs.INFRA_BLESSING_KEY):
+            if not input_dict.get(key):
+                logging.warning("Not pushed: there is no %s.", key)
+                return False
+        return bool(super().CheckBlessing(input_dict))
+
+    def Do(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:
+        """Pushes `model` to `push_destination`, if blessed, and records in `pushed_model` how that ended.
+
+        Raises:
+          UserError: the destination cannot be written to, or another push to it did not end in time.
+        """
+        output = artifact_utils.get_single_instance(output_dict[standard_component_specs.PUSHED_MODEL_KEY])
+        if not self.CheckBlessing(input_dict):
+            self._MarkNotPushed(output)
+            return
+        with _local(self.GetModelPath(input_dict)) as folder:
+            manifest = self._draft(input_dict, exec_properties, folder)
+            pushed = publish(_destination(exec_properties), folder, manifest)
+            io_utils.copy_dir(str(folder), output.uri)  # What PushedModel artifacts hold, by TFX's definition.
+        self._record(output, pushed, manifest)
+
+    def _draft(self, input_dict: Artifacts, exec_properties: dict[str, Any], folder: Path) -> Manifest:
+        config = json_utils.loads(exec_properties[standard_component_specs.CUSTOM_CONFIG_KEY])
+        model = artifact_utils.get_single_instance(input_dict[standard_component_specs.MODEL_KEY])
+        return draft(
+            Told(**config["manifest"]), folder, run=self._run(), model_uri=model.uri, metrics=_metrics(input_dict)
+        )
+
+    def _run(self) -> str:
+        """The run's id from the context, where it does not touch the cache key. Vertex gives only a task's id."""
+        context = self._context
+        return str((context.pipeline_run_id or context._unique_id or "") if context else "")
+
+    def _record(self, output: types.Artifact, pushed: Pushed, manifest: Manifest) -> None:
+        self._MarkPushed(output, pushed.version.path, str(pushed.version.number))
+        output.set_int_custom_property(NEW, int(pushed.new))
+        output.set_string_custom_property(MODEL_URI, manifest.model_uri)
+        output.set_string_custom_property(MODEL_DIGEST, manifest.model_digest)
+
+
+def _destination(exec_properties: dict[str, Any]) -> str:
+    destination = pusher_pb2.PushDestination()
+    proto_utils.json_to_proto(exec_properties[standard_component_specs.PUSH_DESTINATION_KEY], destination)
+    return str(destination.filesystem.base_directory)
+
+
+def _metrics(input_dict: Artifacts) -> dict[str, Any]:
+    blessing = artifact_utils.get_single_instance(input_dict[standard_component_specs.INFRA_BLESSING_KEY])
+    file = f"{blessing.uri}/{METRICS_FILE}"
+    if not fileio.exists(file):
+        return {}
+    with fileio.open(file) as stream:
+        metrics: dict[str, Any] = json.load(stream)
+    return metrics
+
+
+@contextmanager
+def _local(uri: str) -> Iterator[Path]:
+    """Yields a model's local folder; of a remote model (on Vertex), that of a temporary copy."""
+    if "://" not in uri:
+        yield Path(uri)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        io_utils.copy_dir(uri, folder)
+        yield Path(folder)

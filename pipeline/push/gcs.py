@@ -1,0 +1,157 @@
+"""Pushing into a bucket, which has no rename: `saved_model.pb` goes last, and a version without it does not exist.
+
+The real client is used; it honours STORAGE_EMULATOR_HOST.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import requests
+from google.api_core.exceptions import GoogleAPIError, NotFound, PreconditionFailed
+from google.auth.exceptions import GoogleAuthError
+from google.cloud import storage
+from google.cloud.storage.retry import DEFAULT_RETRY
+from pydantic import ValidationError
+
+from pipeline.push.manifest import MANIFEST_FILE, Manifest
+from pipeline.push.version import LOCK_FILE, MODEL_FILE, Pushed, Version, busy, next_number, number_of, unwritable
+
+LEASE = timedelta(minutes=15)
+"""Age at which a lock counts as left by a killed push. A push that takes longer stops before its version shows."""
+
+_POLL_S = 0.5
+_OURS = {"pushed-by": "pipeline.push"}
+"""Metadata of the objects we write, so that only our own leftovers are ever removed."""
+
+
+def versions(destination: str) -> list[Version]:
+    """Returns the versions below `gs://bucket/folder` that have a `saved_model.pb`, ascending."""
+    with _understood(destination):
+        return _complete(_Folder(destination))
+
+
+def publish(destination: str, model: Path, manifest: Manifest, wait_s: float) -> Pushed:
+    """See `pipeline.push.publish`."""
+    with _understood(destination):
+        folder = _Folder(destination)
+        with _locked(folder, wait_s) as lock:
+            complete = _complete(folder)
+            _remove_leftovers(folder, complete)
+            if complete and _digest(folder, complete[-1]) == manifest.model_digest:
+                return Pushed(complete[-1], new=False)
+            number = next_number(_numbers(folder.blobs()))
+            _upload(folder, number, model, manifest.stamped(number), lock)
+            return Pushed(folder.version(number), new=True)
+
+
+class _Folder:
+    """A folder in a bucket."""
+
+    def __init__(self, address: str) -> None:
+        name, _, path = address.removeprefix("gs://").strip("/").partition("/")
+        self.bucket = storage.Client().bucket(name)
+        self.prefix = f"{path}/" if path else ""
+        self.address = f"gs://{name}/{self.prefix}"
+
+    def blob(self, name: str) -> storage.Blob:
+        return self.bucket.blob(self.prefix + name)
+
+    def blobs(self) -> dict[str, storage.Blob]:
+        """All objects below, by name relative to the folder."""
+        return {blob.name.removeprefix(self.prefix): blob for blob in self.bucket.list_blobs(prefix=self.prefix)}
+
+    def version(self, number: int) -> Version:
+        return Version(number, f"{self.address}{number}")
+
+
+def _numbers(names: Iterable[str]) -> list[int]:
+    """All version numbers taken, by complete versions or not, ascending."""
+    numbers = {number_of(name.partition("/")[0]) for name in names}
+    return sorted(number for number in numbers if number is not None)
+
+
+def _complete(folder: _Folder) -> list[Version]:
+    names = folder.blobs()
+    return [folder.version(number) for number in _numbers(names) if f"{number}/{MODEL_FILE}" in names]
+
+
+def _remove_leftovers(folder: _Folder, complete: list[Version]) -> None:
+    """Deletes what a killed push of ours uploaded for a version that never became one."""
+    whole = {version.number for version in complete}
+    for name, blob in folder.blobs().items():
+        number = number_of(name.partition("/")[0])
+        if number is not None and number not in whole and blob.metadata == _OURS:
+            blob.delete()
+
+
+def _digest(folder: _Folder, version: Version) -> str | None:
+    """Digest of the model in a version; None for one that was not pushed by us."""
+    try:
+        content = folder.blob(f"{version.number}/{MANIFEST_FILE}").download_as_bytes()
+        return Manifest.model_validate_json(content).model_digest
+    except (NotFound, ValidationError):
+        return None
+
+
+def _upload(folder: _Folder, number: int, model: Path, manifest: Manifest, lock: storage.Blob) -> None:
+    """Uploads the model's files, then the manifest, then `saved_model.pb`; the client checks each by checksum."""
+    for name in sorted(manifest.files.keys() - {MODEL_FILE}):
+        _new(folder, f"{number}/{name}").upload_from_filename(str(model / name), checksum="crc32c", retry=DEFAULT_RETRY)
+    _new(folder, f"{number}/{MANIFEST_FILE}").upload_from_string(
+        manifest.text(), content_type="application/json", checksum="crc32c", retry=DEFAULT_RETRY
+    )
+    lock.reload(if_generation_match=lock.generation)  # Fails if the lease ran out and another push took over.
+    _new(folder, f"{number}/{MODEL_FILE}").upload_from_filename(
+        str(model / MODEL_FILE), checksum="crc32c", retry=DEFAULT_RETRY
+    )
+
+
+def _new(folder: _Folder, name: str) -> storage.Blob:
+    blob = folder.blob(name)
+    blob.metadata = _OURS
+    return blob
+
+
+@contextmanager
+def _locked(folder: _Folder, wait_s: float) -> Iterator[storage.Blob]:
+    """Holds the lock: an object that only one client can create (the precondition "generation 0 matches")."""
+    lock = folder.blob(LOCK_FILE)
+    deadline = time.monotonic() + wait_s
+    while not _taken(lock):
+        if time.monotonic() > deadline:
+            raise busy(f"gs://{lock.bucket.name}/{lock.name}", wait_s)
+        time.sleep(_POLL_S)
+    try:
+        yield lock
+    finally:
+        with suppress(NotFound, PreconditionFailed):  # Taken over by another push.
+            lock.delete(if_generation_match=lock.generation)
+
+
+def _taken(lock: storage.Blob) -> bool:
+    try:
+        lock.upload_from_string("A push is under way.\n", if_generation_match=0)
+    except PreconditionFailed:
+        _remove_stale(lock)
+        return False
+    return True
+
+
+def _remove_stale(lock: storage.Blob) -> None:
+    held = lock.bucket.get_blob(lock.name)
+    if held and datetime.now(timezone.utc) - held.time_created > LEASE:
+        with suppress(NotFound, PreconditionFailed):  # Another waiting push was quicker.
+            held.delete(if_generation_match=held.generation)
+
+
+@contextmanager
+def _understood(destination: str) -> Iterator[None]:
+    try:
+        yield
+    except (GoogleAPIError, GoogleAuthError, requests.RequestException) as error:
+        raise unwritable(destination, error) from error

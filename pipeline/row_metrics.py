@@ -1,0 +1,114 @@
+"""The bridge to TensorFlow Model Analysis: the contract's metrics, per slice, from all rows of the slice.
+
+TFMA's own metrics are running sums, which know neither a naive rule, nor a rank, nor a part of a total. Here one
+Beam combiner collects the few columns that the metrics read, and `pipeline.slice_metrics` computes at the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeAlias
+
+import apache_beam as beam
+import numpy as np
+from numpy.typing import NDArray
+from tensorflow_model_analysis.metrics import metric_types, metric_util
+
+from pipeline.slice_metrics import RowMetricsConfig, Table, evaluate
+
+NAME = "row_metrics"
+
+_CHUNKS = 1024
+"""One-row chunks that an accumulator holds before it joins them: bounds the memory of a large slice."""
+
+
+class RowMetrics(metric_types.Metric):
+    """TFMA metric that computes everything a `RowMetricsConfig` names, in one pass."""
+
+    def __init__(self, config: dict[str, Any], name: str = NAME) -> None:
+        """Takes a `RowMetricsConfig` as JSON; `name` is for TFMA, the numbers have the metrics' own names."""
+        super().__init__(_computations, config=config, name=name)
+
+
+def _computations(
+    config: dict[str, Any], name: str, eval_config: Any = None, model_names: Iterable[str] = ("",)
+) -> list[metric_types.MetricComputation]:
+    parsed = RowMetricsConfig.model_validate(config)
+    return [_computation(parsed, name, eval_config, model_name) for model_name in model_names]
+
+
+def _computation(
+    config: RowMetricsConfig, name: str, eval_config: Any, model_name: str
+) -> metric_types.MetricComputation:
+    return metric_types.MetricComputation(
+        keys=[_key(name, model_name)],
+        preprocessors=[metric_types.FeaturePreprocessor(feature_keys=config.features())],
+        combiner=_Combiner(config, eval_config, model_name),
+    )
+
+
+def _key(name: str, model_name: str) -> metric_types.MetricKey:
+    """Thresholds by metric name look for keys that leave open whether the metric is weighted."""
+    return metric_types.MetricKey(name=name, model_name=model_name, example_weighted=None)
+
+
+_Chunks: TypeAlias = list[Table]
+
+
+class _Combiner(beam.CombineFn):
+    """Collects the rows of a slice as chunks, and computes at the end."""
+
+    def __init__(self, config: RowMetricsConfig, eval_config: Any, model_name: str) -> None:
+        self._config, self._eval_config, self._model_name = config, eval_config, model_name
+
+    def create_accumulator(self) -> _Chunks:
+        return []
+
+    def add_input(self, chunks: _Chunks, row: metric_types.StandardMetricInputs) -> _Chunks:
+        """Adds one row. With a champion, `row.prediction` is a dict by model: TFMA picks ours."""
+        (ours,) = metric_util.to_label_prediction_example_weight(
+            row, self._eval_config, model_name=self._model_name, flatten=False, squeeze=False
+        )
+        features = {name: _entry(name, row.features.get(name, ())) for name in self._config.features()}
+        chunks.append(Table(_entry("label", ours[0]), _entry("prediction", ours[1]), features))
+        return self.compact(chunks) if len(chunks) >= _CHUNKS else chunks
+
+    def merge_accumulators(self, accumulators: Iterable[_Chunks]) -> _Chunks:
+        return [chunk for chunks in accumulators for chunk in chunks]
+
+    def compact(self, chunks: _Chunks) -> _Chunks:
+        return [_join(chunks)] if chunks else []
+
+    def extract_output(self, chunks: _Chunks) -> dict[metric_types.MetricKey, float]:
+        values = evaluate(self._config, _sorted(_join(chunks)))
+        return {_key(name, self._model_name): value for name, value in values.items()}
+
+
+def _entry(name: str, value: Any) -> NDArray[Any]:
+    """Returns a row's value as an array with a leading axis of 1; numbers become float64."""
+    array = np.asarray(value)
+    if not array.size:
+        raise ValueError(f"expected a value of {name!r} in each row; received a row without it")
+    if array.ndim and array.shape[-1] == 1:
+        array = array[..., 0]
+    return (array.astype(np.float64) if array.dtype.kind in "fiub" else array)[np.newaxis]
+
+
+def _join(chunks: _Chunks) -> Table:
+    names = chunks[0].features
+    features = {name: np.concatenate([chunk.features[name] for chunk in chunks]) for name in names}
+    label = np.concatenate([chunk.label for chunk in chunks])
+    return Table(label, np.concatenate([chunk.prediction for chunk in chunks]), features)
+
+
+def _sorted(table: Table) -> Table:
+    """Puts rows of scalars in one order, so that sums are the same to the last bit however Beam merged them."""
+    columns = [table.label, table.prediction, *_numbers(table.features)]
+    if table.label.ndim > 1:
+        return table
+    order = np.lexsort(columns)
+    return Table(table.label[order], table.prediction[order], {k: v[order] for k, v in table.features.items()})
+
+
+def _numbers(features: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
+    return [values for values in features.values() if values.dtype.kind == "f" and values.ndim == 1]

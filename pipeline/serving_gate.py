@@ -1,0 +1,189 @@
+"""The serving gate: a model that a server could not load, or that would answer differently there, stops the run.
+
+It stands before the Evaluator, so that an unservable model is never blessed. TFX's InfraValidator needs docker or
+Kubernetes; this component asks the model in a fresh process instead and emits the same InfraBlessing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+from tensorflow_metadata.proto.v0 import schema_pb2
+from tfx import types
+from tfx.components.infra_validator import executor as infra_validator
+from tfx.dsl.components.base import base_component, base_executor, executor_spec
+from tfx.types import artifact_utils, standard_artifacts
+from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
+from tfx.utils import io_utils, path_utils
+
+from pipeline import serving_check
+from pipeline.contract import Model, Settings
+from pipeline.fingerprint import digest_code
+from pipeline.gate import conclude
+from pipeline.model_gate import row_metrics_config
+from pipeline.serving_check import Report, Spec
+from pipeline.verdict import Check
+
+METRICS_FILE = "metrics.json"
+SERVING_ENVIRONMENT = "SERVING"
+JUDGED_SPLIT, REPORTED_SPLITS = "eval", ("eval", "test")
+TIMEOUT_SECONDS = 900
+_DTYPES = {schema_pb2.INT: "int64", schema_pb2.FLOAT: "float32", schema_pb2.BYTES: "string"}
+
+
+def serving_inputs(schema: schema_pb2.Schema) -> tuple[str, ...]:
+    """Returns the features of the schema's SERVING environment, in the schema's order."""
+    return tuple(
+        feature.name
+        for feature in schema.feature
+        if SERVING_ENVIRONMENT not in feature.not_in_environment
+        and (not feature.in_environment or SERVING_ENVIRONMENT in feature.in_environment)
+    )
+
+
+def ask_in_fresh_process(spec: Spec, timeout: float = TIMEOUT_SECONDS) -> Report:
+    """Runs `pipeline.serving_check` in a new interpreter, from an empty folder.
+
+    Returns:
+      Its report; where the process died or hung, a report with the one check that says so.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        question, answer = Path(folder) / "spec.json", Path(folder) / "report.json"
+        question.write_text(spec.model_dump_json())
+        command = [sys.executable, "-m", serving_check.__name__, str(question), str(answer)]
+        # Models of tests and of other checkouts are found where this process found them.
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+        try:
+            done = subprocess.run(command, cwd=folder, env=environment, timeout=timeout, capture_output=True, text=True)
+        except subprocess.TimeoutExpired:
+            return _died(spec, f"no answer within {timeout:g} s")
+        if done.returncode:
+            return _died(spec, f"the process ended with {done.returncode}: {done.stderr.strip()[-500:]}")
+        return Report.model_validate_json(answer.read_text())
+
+
+def read_metrics(blessing: Path) -> dict[str, dict[str, float]]:
+    """Returns split -> metric -> value, as the gate left them in the blessing's folder."""
+    metrics: dict[str, dict[str, float]] = json.loads((blessing / METRICS_FILE).read_text())
+    return metrics
+
+
+def _died(spec: Spec, note: str) -> Report:
+    check = Check(
+        gate="serving",
+        metric="survives being asked",
+        slice=spec.judged,
+        bound="no error",
+        value="error",
+        shortfall=None,
+        passed=False,
+        note=note,
+    )
+    return Report(checks=[check], metrics={})
+
+
+class ServingGateSpec(ComponentSpec):  # type: ignore[misc]
+    """What the serving gate reads and writes."""
+
+    PARAMETERS = {"question": ExecutionParameter(type=str), "code": ExecutionParameter(type=str)}
+    INPUTS = {
+        "examples": ChannelParameter(type=standard_artifacts.Examples),
+        "schema": ChannelParameter(type=standard_artifacts.Schema),
+        "model": ChannelParameter(type=standard_artifacts.Model),
+    }
+    OUTPUTS = {"blessing": ChannelParameter(type=standard_artifacts.InfraBlessing)}
+
+
+class Executor(base_executor.BaseExecutor):  # type: ignore[misc]
+    """Executor of the serving gate. Raises GateRefusal; a failed execution is not cached, so it is refused again."""
+
+    def Do(
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Asks the model about every row of the eval split; see the base class for the arguments.
+
+        Writes `checks.json` and `metrics.json` (split -> metric -> value) into the blessing's folder.
+
+        Raises:
+          GateRefusal: at least one check did not pass.
+        """
+        single = {key: artifact_utils.get_single_instance(found) for key, found in input_dict.items()}
+        blessing = artifact_utils.get_single_instance(output_dict["blessing"])
+        report = ask_in_fresh_process(_spec(single, json.loads(exec_properties["question"])))
+        passed = all(check.passed for check in report.checks)
+        name = infra_validator._BLESSED_FILENAME if passed else infra_validator._NOT_BLESSED_FILENAME
+        io_utils.write_string_file(os.path.join(blessing.uri, name), "")
+        blessing.set_int_custom_property("blessed", int(passed))
+        (Path(blessing.uri) / METRICS_FILE).write_text(json.dumps(report.metrics, indent=1))
+        conclude(report.checks, Path(blessing.uri))
+
+
+def _spec(single: dict[str, types.Artifact], question: dict[str, Any]) -> Spec:
+    schema = io_utils.SchemaReader().read(io_utils.get_only_uri_in_dir(single["schema"].uri))
+    model = single["model"]
+    return Spec(
+        model=path_utils.serving_model_path(model.uri, path_utils.is_old_model_artifact(model)),
+        splits={
+            split: tf.io.gfile.glob(
+                io_utils.all_files_pattern(artifact_utils.get_split_uri([single["examples"]], split))
+            )
+            for split in REPORTED_SPLITS
+        },
+        features={feature.name: _DTYPES[feature.type] for feature in schema.feature},
+        inputs=serving_inputs(schema),
+        judged=JUDGED_SPLIT,
+        **question,
+    )
+
+
+class ServingGate(base_component.BaseComponent):  # type: ignore[misc]
+    """Component: raises unless the saved model answers as it will be asked. Connect it upstream of the Evaluator."""
+
+    SPEC_CLASS = ServingGateSpec
+    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
+
+    def __init__(
+        self,
+        *,
+        examples: types.BaseChannel,
+        schema: types.BaseChannel,
+        trained: types.BaseChannel,
+        model: Model,
+        settings: Settings,
+    ) -> None:
+        """Builds the component.
+
+        Args:
+          examples: raw examples.
+          schema: the curated schema.
+          trained: the model to ask.
+          model: the contract.
+          settings: of the run; the gate reads the features' part and its own tolerance.
+        """
+        question = {
+            "label": model.label,
+            "prediction": model.prediction,
+            # Without bounds: a new threshold concerns the model gate, not this one.
+            "metrics": row_metrics_config(model, settings).model_copy(update={"bounds": {}}).model_dump(mode="json"),
+            "tolerance": settings.gates.serving_tolerance,
+        }
+        super().__init__(
+            ServingGateSpec(
+                examples=examples,
+                schema=schema,
+                model=trained,
+                question=json.dumps(question, sort_keys=True),
+                code=digest_code(__name__),
+                blessing=types.Channel(type=standard_artifacts.InfraBlessing),
+            )
+        )

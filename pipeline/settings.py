@@ -1,0 +1,176 @@
+"""Settings of a run: a model's defaults, under a YAML file per environment, under `--set key=value`.
+
+Everything is validated once, here, against the model's own pydantic classes.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from pipeline.contract import Model, Settings, UserError
+
+PARTS = ("data", "features", "training", "gates")
+
+
+def make_settings(model: Model, *layers: Mapping[str, Any]) -> Settings:
+    """Returns the model's default settings with layers over them, the last one on top.
+
+    Args:
+      model: whose settings.
+      *layers: nested mappings, part -> field -> value; a part or field that a layer lacks is left as it is.
+
+    Raises:
+      UserError: a key or a value that the model's settings do not allow.
+    """
+    merged: dict[str, Any] = model.settings().model_dump()
+    for layer in layers:
+        merged = _merge(merged, layer)
+    try:
+        settings = model.settings.model_validate(merged)
+    except ValidationError as error:
+        raise _as_user_error(model, error) from error
+    _check_bounds(model, settings)
+    return settings
+
+
+def read_environment(model: Model, file: Path) -> dict[str, Any]:
+    """Returns the model's section of an environment's YAML file; empty if the file has none.
+
+    The file maps model names to parts: `clv: {gates: {destination: gs://bucket/models}}`.
+
+    Raises:
+      UserError: the file does not exist, is not YAML or does not map models to parts.
+    """
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+    except OSError as error:
+        found = ", ".join(sorted(path.stem for path in file.parent.glob("*.yaml"))) or "none"
+        raise UserError(
+            expected=f"an environment file {file}",
+            received=f"{error.strerror or error} (environments there: {found})",
+            todo="correct --env, or write that file",
+        ) from error
+    except yaml.YAMLError as error:
+        raise UserError(expected=f"YAML in {file}", received=str(error), todo="correct the file") from error
+    section = content.get(model.name, {}) if isinstance(content, dict) else None
+    if not isinstance(section, dict):
+        raise UserError(
+            expected=f"{file} to map model names to settings, as in `clv: {{training: {{seed: 1}}}}`",
+            received=f"{type(content if section is None else section).__name__}",
+            todo="correct the file",
+        )
+    return section
+
+
+def read_assignments(model: Model, assignments: Iterable[str]) -> dict[str, Any]:
+    """Returns `key=value` strings as a nested layer. Values are YAML; a key may leave out its part.
+
+    Args:
+      model: whose settings the keys name.
+      assignments: for instance `["cutoff=2011-09-01", "gates.bounds.future_gini.lower=0.6"]`.
+
+    Raises:
+      UserError: no `=`, or a key that names no setting.
+    """
+    layer: dict[str, Any] = {}
+    for assignment in assignments:
+        key, equals, value = assignment.partition("=")
+        if not equals:
+            raise UserError(expected="--set key=value", received=repr(assignment), todo="add the value")
+        layer = _merge(layer, _nest(_full_key(model, key.strip()).split("."), _parse(value)))
+    return layer
+
+
+def pipeline_name(model: Model, settings: Settings) -> str:
+    """Returns the name that decides who competes with whom: model, data line and identity settings.
+
+    A model with the identity setting `features.horizon_days` runs, on the data line `main`, in the pipeline
+    `clv-main-horizon_days-91`.
+    """
+    identity = [f"{key.rpartition('.')[2]}-{_get(settings, key)}" for key in model.identity]
+    return "-".join([model.name, settings.data.line, *identity])
+
+
+def _parse(value: str) -> Any:
+    try:
+        return yaml.safe_load(value)
+    except yaml.YAMLError:
+        return value
+
+
+def _merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(under)
+    for key, value in over.items():
+        both = isinstance(merged.get(key), Mapping) and isinstance(value, Mapping)
+        merged[key] = _merge(merged[key], value) if both else value
+    return merged
+
+
+def _nest(keys: list[str], value: Any) -> dict[str, Any]:
+    return {keys[0]: _nest(keys[1:], value) if len(keys) > 1 else value}
+
+
+def _get(settings: BaseModel, key: str) -> Any:
+    value: Any = settings
+    for field in key.split("."):
+        value = getattr(value, field)
+    return value
+
+
+def known_keys(model: Model) -> list[str]:
+    """Returns every `part.field` of a model's settings."""
+    settings = model.settings()
+    return [f"{part}.{field}" for part in PARTS for field in type(getattr(settings, part)).model_fields]
+
+
+def _full_key(model: Model, key: str) -> str:
+    """`cutoff` -> `features.cutoff`; a key below a field (`gates.bounds.mae.upper`) passes through."""
+    matches = [
+        known for known in known_keys(model) if f"{key}.".startswith((f"{known}.", f"{known.partition('.')[2]}."))
+    ]
+    if len(matches) != 1:
+        raise _unknown_key(model, key, matches)
+    part, _, _ = matches[0].partition(".")
+    return key if key.startswith(f"{part}.") else f"{part}.{key}"
+
+
+def _unknown_key(model: Model, key: str, matches: list[str]) -> UserError:
+    names = [*known_keys(model), *(known.partition(".")[2] for known in known_keys(model))]
+    near = matches or difflib.get_close_matches(key, names, n=3)
+    return UserError(
+        expected=f"a setting of {model.name}: {', '.join(known_keys(model))}",
+        received=repr(key),
+        todo=f"did you mean {' or '.join(near)}?" if near else "correct the key",
+    )
+
+
+def _as_user_error(model: Model, error: ValidationError) -> UserError:
+    """The first setting that is wrong, in words; a setting of several types has a complaint for each."""
+    first = error.errors()[0]
+    key = ".".join(str(step) for step in first["loc"])
+    if first["type"] == "extra_forbidden":
+        return _unknown_key(model, key, [])
+    field = ".".join(str(step) for step in first["loc"][:2])
+    complaints = [found["msg"] for found in error.errors() if found["loc"][:2] == first["loc"][:2]]
+    return UserError(
+        expected=f"{field}: {', or: '.join(complaints)}",
+        received=repr(first["input"]),
+        todo=f"correct {field} in --set or in the environment's file",
+    )
+
+
+def _check_bounds(model: Model, settings: Settings) -> None:
+    names = [metric.name for metric in model.metrics]
+    unknown = sorted(set(settings.gates.bounds) - set(names))
+    if unknown:
+        raise UserError(
+            expected=f"bounds of the metrics {', '.join(names)}",
+            received=", ".join(unknown),
+            todo="correct gates.bounds, or add the metric to the model",
+        )

@@ -1,0 +1,132 @@
+"""The contract's metrics on the rows of one slice, and how far they are from their bounds.
+
+Beside each bounded metric stand companions, on which the Evaluator's thresholds are set:
+
+- `<metric>/shortfall`: distance to the missed bound, 0 if met, inf if the metric has no finite value;
+- `<metric>/sliced_shortfall` (sliced bounds): the same, but 0 where a slice has fewer than `min_slice_rows` rows.
+  TFMA's own `min_slice_size` removes a small slice's metrics, which refuses the whole model;
+- `<metric>/loss` (bounds with `worsening`): what to minimise, whichever direction the metric has; inf if the
+  metric has no value, so a champion that has none cannot block a candidate that has.
+
+Imports no TensorFlow: the serving gate's fresh process computes the same numbers from served answers.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from pipeline.contract import Bound, Metric, Rows, load
+
+SHORTFALL = "/shortfall"
+SLICED_SHORTFALL = "/sliced_shortfall"
+LOSS = "/loss"
+ROWS = "rows"
+"""Name of the emitted number of rows, unweighted."""
+
+
+class RowMetricsConfig(BaseModel):
+    """What `RowMetrics` computes; travels as JSON in TFMA's MetricConfig.
+
+    Attributes:
+      metrics: what is computed.
+      bounds: metric name -> bounds.
+      naive: dotted path of the naive rule.
+      naive_features: features that it reads.
+      feature_settings: the settings that it is given, as JSON.
+      weight: feature that weighs a row in totals, or None for 1 each.
+      min_slice_rows: sliced bounds hold from so many rows.
+      code: digest of the code of the metrics. TFX hashes no code, and Evaluator takes no other property.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    metrics: tuple[Metric, ...]
+    bounds: dict[str, Bound]
+    naive: str
+    naive_features: tuple[str, ...]
+    feature_settings: dict[str, Any]
+    weight: str | None
+    min_slice_rows: int
+    code: str
+
+    def features(self) -> list[str]:
+        """Names of the features that the metrics read, sorted."""
+        optional = [self.weight, *(metric.minus for metric in self.metrics)]
+        return sorted({*self.naive_features, *filter(None, optional)})
+
+
+class Table(NamedTuple):
+    """Rows of a slice: arrays whose first axis is the row; numbers are float64."""
+
+    label: NDArray[Any]
+    prediction: NDArray[Any]
+    features: dict[str, NDArray[Any]]
+
+
+def evaluate(config: RowMetricsConfig, table: Table) -> dict[str, float]:
+    """Computes the metrics of a slice and their companions; the order of the rows does not matter.
+
+    Raises:
+      ValueError: prediction, naive prediction or weight differ from the label in shape.
+    """
+    rows = _rows(config, table)
+    count = len(rows.label)
+    values = {ROWS: float(count)}
+    for metric in config.metrics:
+        part = _minus(rows, table.features[metric.minus]) if metric.minus else rows
+        value = float(load(metric.function)(part))
+        values[metric.name] = value
+        if metric.name in config.bounds:
+            values |= _companions(metric, config.bounds[metric.name], value, count >= config.min_slice_rows)
+    return values
+
+
+def shortfall(bound: Bound, value: float) -> float:
+    """Returns the distance from a value to the bound that it misses: 0 if none, inf for NaN and infinity."""
+    if not math.isfinite(value):
+        return math.inf
+    below = bound.lower - value if bound.lower is not None else 0.0
+    above = value - bound.upper if bound.upper is not None else 0.0
+    return max(0.0, below, above)
+
+
+def loss(metric: Metric, value: float) -> float:
+    """Returns what to minimise if the metric is to improve; inf for NaN."""
+    if math.isnan(value):
+        return math.inf
+    return {"lower": value, "higher": -value, "zero": abs(value)}[metric.better]
+
+
+def _companions(metric: Metric, bound: Bound, value: float, enough_rows: bool) -> dict[str, float]:
+    missed = shortfall(bound, value)
+    values = {metric.name + SHORTFALL: missed}
+    if bound.sliced:
+        values[metric.name + SLICED_SHORTFALL] = missed if enough_rows else 0.0
+    if bound.worsening is not None:
+        values[metric.name + LOSS] = loss(metric, value)
+    return values
+
+
+def _rows(config: RowMetricsConfig, table: Table) -> Rows:
+    inputs = {name: table.features[name] for name in config.naive_features}
+    naive = load(config.naive)(inputs, config.feature_settings)
+    weight = table.features[config.weight] if config.weight else np.ones(len(table.label))
+    rows = Rows(table.label, table.prediction, np.asarray(naive, np.float64), weight)
+    _same_shape("prediction", rows.prediction.shape, rows.label.shape)
+    _same_shape("naive prediction", rows.naive.shape, rows.label.shape)
+    _same_shape("weight", rows.weight.shape, rows.label.shape[:1])
+    return rows
+
+
+def _same_shape(what: str, shape: tuple[int, ...], expected: tuple[int, ...]) -> None:
+    if shape != expected:
+        raise ValueError(f"expected a {what} of the label's shape {expected}; received {shape}")
+
+
+def _minus(rows: Rows, known: NDArray[Any]) -> Rows:
+    return Rows(rows.label - known, rows.prediction - known, rows.naive - known, rows.weight)

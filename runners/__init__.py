@@ -1,0 +1,1 @@
+"""Who runs the DAG, and what people type."""

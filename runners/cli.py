@@ -1,0 +1,158 @@
+"""The command line `pipelines`. Heavy libraries are imported by the commands that need them, never for `--help`."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from pipeline.contract import UserError, find_model, load
+from pipeline.settings import make_settings, read_assignments, read_environment
+
+ENVIRONMENTS = Path("deploy/environments")
+
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
+
+ModelName = Annotated[str, typer.Argument(metavar="MODEL", help="Name of a folder under models/, such as clv.")]
+Root = Annotated[Path, typer.Option(help="Folder that receives everything that runs write.")]
+Set = Annotated[
+    Optional[list[str]],  # noqa: UP045 -- typer reads the annotation at run time, on Python 3.10 too
+    typer.Option("--set", metavar="KEY=VALUE", help="A setting, such as cutoff=2011-09-01. May be repeated."),
+]
+Environment = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--env", metavar="NAME", help=f"Settings from {ENVIRONMENTS}/NAME.yaml, under those of --set."),
+]
+Data = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option(help="Raw input: .csv, .csv.gz, .parquet or .xlsx. A generated sample if left out."),
+]
+
+
+@app.callback()
+def pipelines() -> None:
+    """Trains, judges and ships models with TFX. Nothing is pushed that did not pass every gate."""
+
+
+@app.command()
+def run(
+    model: ModelName,
+    data: Data = None,
+    assignments: Set = None,
+    env: Environment = None,
+    root: Root = Path("runs"),
+    cache: Annotated[bool, typer.Option(help="Take unchanged nodes from earlier runs.")] = True,
+) -> None:
+    """Run a model's pipeline on this machine, from raw data to a pushed model.
+
+    Exit codes: 0 pushed or nothing new to push; 1 failed; 2 a mistake in command, settings or data; 3 refused by a gate.
+    """
+    from runners import local, output
+
+    contract = find_model(model)
+    layers = [read_environment(contract, ENVIRONMENTS / f"{env}.yaml")] if env else []
+    layers.append(read_assignments(contract, assignments or []))
+    prepared = local.prepare(contract, root, data=data, layers=tuple(layers), use_cache=cache)
+    with output.libraries_log_to(prepared.folder / "tfx.log") as console:
+        console.print(f"[bold]{prepared.pipeline}[/], run {prepared.run_id}, data {prepared.raw.report.source}")
+        console.print("Loading TFX; this takes about half a minute.")
+        result = local.execute(prepared, lambda event: output.print_event(console, event))
+        output.print_result(console, result)
+    raise typer.Exit(result.exit_code)
+
+
+@app.command("sample-data")
+def sample_data(
+    model: ModelName,
+    out: Annotated[Optional[Path], typer.Option(help="File to write; sample.csv of the model if left out.")] = None,  # noqa: UP045
+    seed: Annotated[int, typer.Option(min=0)] = 7,
+    spoilt: Annotated[bool, typer.Option(help="Spoil the sample in a way that a gate must refuse.")] = False,
+) -> None:
+    """Write a generated sample of raw input to a file that you can open."""
+    contract = find_model(model)
+    path = out or Path(f"{model}-sample{'-spoilt' if spoilt else ''}.csv")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        clean = Path(folder) / f"clean{''.join(path.suffixes)}" if spoilt else path
+        load(contract.sample_data)(clean, seed)
+        if spoilt:
+            load(contract.spoil_data)(clean, path)
+    Console().print(
+        f"Wrote {path}: generated, no real customers. Try: pipelines run {model} --data {path}", soft_wrap=True
+    )
+
+
+@app.command()
+def features(
+    model: ModelName,
+    out: Annotated[Path, typer.Option(help="File to write, .parquet or .csv.")],
+    data: Data = None,
+    assignments: Set = None,
+    root: Root = Path("runs"),
+) -> None:
+    """Write the model's feature table, all splits, for analysts."""
+    from pipeline.ingestion.raw import export_features
+    from runners import local
+
+    contract = find_model(model)
+    prepared = local.prepare(contract, root, data=data, layers=(read_assignments(contract, assignments or []),))
+    rows = export_features(prepared.raw, contract.source, prepared.settings.features, out)
+    Console().print(f"Wrote {rows:,} rows to {out}", soft_wrap=True)
+
+
+@app.command()
+def fetch(model: ModelName, root: Root = Path("runs")) -> None:
+    """Download the public data set of a model; an interrupted download goes on where it stopped."""
+    from runners.fetch import fetch as download
+
+    dataset = find_model(model).dataset
+    if dataset is None:
+        raise UserError(expected="a model with a public data set", received=model, todo="bring your own with --data")
+    console = Console()
+    path = download(dataset, root / "fetched", echo=lambda line: console.print(escape(line), soft_wrap=True))
+    console.print(f"Try: pipelines run {model} --data {path}", soft_wrap=True)
+
+
+@app.command()
+def doctor(root: Root = Path("runs")) -> None:
+    """Check this machine and environment before anything long is started."""
+    from runners.doctor import all_ok, diagnose
+
+    findings, console = diagnose(root), Console()
+    colours = {"ok": "green", "warning": "yellow", "problem": "red"}
+    for finding in findings:
+        todo = f" -> {finding.todo}" if finding.todo else ""
+        console.print(
+            f"[{colours[finding.status]}]{finding.status:>8}[/]  {finding.name}: {escape(finding.message + todo)}"
+        )
+    raise typer.Exit(0 if all_ok(findings) else 1)
+
+
+@app.command()
+def settings(model: ModelName, assignments: Set = None, env: Environment = None) -> None:
+    """Show a model's settings as YAML, defaults included."""
+    import yaml
+
+    contract = find_model(model)
+    layers = [read_environment(contract, ENVIRONMENTS / f"{env}.yaml")] if env else []
+    resolved = make_settings(contract, *layers, read_assignments(contract, assignments or []))
+    Console().print(yaml.safe_dump(resolved.model_dump(mode="json"), sort_keys=False), markup=False, soft_wrap=True)
+
+
+def main() -> None:
+    """Entry point: a user's mistake becomes three lines and exit code 2, never a traceback."""
+    try:
+        app()
+    except UserError as error:
+        console = Console(stderr=True)
+        for word, text in (("Expected", error.expected), ("Received", error.received), ("What to do", error.todo)):
+            console.print(f"[bold]{word}[/]: {escape(text)}", soft_wrap=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        Console(stderr=True).print("Interrupted. The same command goes on from the nodes that finished.")
+        sys.exit(130)

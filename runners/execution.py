@@ -1,0 +1,138 @@
+"""The part of a local run that needs TFX: builds the DAG, runs it, reads what its gates said."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from absl import logging
+from ml_metadata.proto import metadata_store_pb2 as mlmd
+from tfx.dsl.components.base import executor_spec
+from tfx.orchestration import metadata
+from tfx.types import standard_artifacts
+
+from pipeline.champion import LatestPushedModelStrategy
+from pipeline.contract import UserError
+from pipeline.dag import Choices, create_pipeline
+from pipeline.fingerprint import digest_code
+from pipeline.gate import GateRefusal, read_report
+from pipeline.ingestion.duckdb_example_gen import DuckDBExampleGen
+from pipeline.ingestion.raw import RawReport
+from pipeline.ingestion.sql import split_queries
+from pipeline.model_gate import read_checks
+from pipeline.push import custom_config, versions
+from pipeline.push.executor import NEW, AtomicPushExecutor
+from pipeline.serving_gate import read_metrics
+from pipeline.verdict import Check
+from runners.dag_runner import NodeEvent, NodeFailed, ObservedDagRunner, Observer
+from runners.local import BEAM_ARGS, Node, Outcome, Run, RunResult, addressed_schema
+
+Outputs = Mapping[str, Mapping[str, list[mlmd.Artifact]]]
+
+
+def execute(run: Run, observe: Observer) -> RunResult:
+    """Runs the DAG of a prepared run; see `runners.local.execute`, which holds the root meanwhile."""
+    nodes: list[Node] = []
+
+    def note(event: NodeEvent) -> None:
+        if event.state != "started":
+            nodes.append(Node(name=event.node, state=event.state, seconds=round(event.seconds, 3)))
+        observe(event)
+
+    runner = ObservedDagRunner(run_id=run.run_id, observe=note)
+    refusal, error = _run(runner, run)
+    checks = [*_checks(runner.outputs), *refusal]
+    pushed = _pushed(runner.outputs)
+    return RunResult(
+        run_id=run.run_id,
+        pipeline=run.pipeline,
+        outcome="failed" if error else _outcome(checks, pushed, nodes),
+        nodes=nodes,
+        checks=checks,
+        test_metrics=_metrics(runner.outputs).get("test", {}),
+        pushed=pushed.custom_properties["pushed_destination"].string_value if pushed else None,
+        error=error,
+        counts=_counts(run.raw.report),
+        settings=run.settings.model_dump(mode="json"),
+        data={"file": run.raw.report.source, "digest": run.raw.digest},
+        folder=str(run.folder),
+    )
+
+
+def _run(runner: ObservedDagRunner, run: Run) -> tuple[list[Check], str | None]:
+    """Returns the checks of the gate that raised, if one did, and the error of the node that failed otherwise."""
+    try:
+        root = str(run.root / "artifacts" / run.pipeline)
+        runner.run(create_pipeline(run.model, run.settings, name=run.pipeline, root=root, choices=_choices(run)))
+    except NodeFailed as failed:
+        cause = failed.__cause__
+        if isinstance(cause, GateRefusal):
+            return list(cause.checks), None
+        if isinstance(cause, UserError):
+            raise cause from failed
+        logging.error("%s", "".join(traceback.format_exception(failed)))
+        return [], f"{failed.node}: {type(cause).__name__}: {cause}"
+    return [], None
+
+
+def _choices(run: Run) -> Choices:
+    """What a local run chooses; the DAG itself is the same everywhere."""
+    source = run.model.source
+    return Choices(
+        ingestion=DuckDBExampleGen(split_queries(source, run.settings.features), run.raw, source.table),
+        schema_file=str(addressed_schema(run)),
+        champion=(LatestPushedModelStrategy, {"pushed_model": standard_artifacts.PushedModel}),
+        push_destination=run.destination,
+        push_executor=executor_spec.ExecutorClassSpec(AtomicPushExecutor),
+        push_config=_push_config(run),
+        beam_args=BEAM_ARGS,
+        metadata=metadata.sqlite_metadata_connection_config(str(run.root / "metadata.sqlite")),
+        use_cache=run.use_cache,
+    )
+
+
+def _push_config(run: Run) -> dict[str, Any]:
+    """Names what the destination holds, so that a push is not taken from the cache after somebody emptied it."""
+    held = [version.number for version in versions(run.destination)]
+    told = custom_config(run.model.name, run.settings, pipeline=run.pipeline, data_digest=run.raw.digest)
+    return {**told, "newest_version": held[-1] if held else 0, "code": digest_code(AtomicPushExecutor.__module__)}
+
+
+def _counts(report: RawReport) -> dict[str, int]:
+    counts = {"read": report.rows_read, "quarantined": report.quarantined, "usable": report.rows_usable}
+    return counts | {f"left out: {name}": rows for name, rows in report.left_out.items()}
+
+
+def _checks(outputs: Outputs) -> list[Check]:
+    """Returns what each gate that came to an end checked, in order."""
+    checks: list[Check] = []
+    if "DataGate" in outputs:
+        checks += read_report(_folder(outputs, "DataGate", "report"))
+    if "ServingGate" in outputs:
+        checks += read_report(_folder(outputs, "ServingGate", "blessing"))
+    if "Evaluator" in outputs:
+        checks += read_checks(str(_folder(outputs, "Evaluator", "evaluation")))
+    return checks
+
+
+def _metrics(outputs: Outputs) -> dict[str, dict[str, float]]:
+    return read_metrics(_folder(outputs, "ServingGate", "blessing")) if "ServingGate" in outputs else {}
+
+
+def _folder(outputs: Outputs, node: str, key: str) -> Path:
+    return Path(outputs[node][key][0].uri)
+
+
+def _pushed(outputs: Outputs) -> mlmd.Artifact | None:
+    artifacts = outputs.get("Pusher", {}).get("pushed_model", [])
+    return next((found for found in artifacts if found.custom_properties["pushed"].int_value == 1), None)
+
+
+def _outcome(checks: list[Check], pushed: mlmd.Artifact | None, nodes: list[Node]) -> Outcome:
+    """A push that was taken from the cache, or that found its model already there, is nothing new."""
+    if not pushed or not all(check.passed for check in checks):
+        return "refused"
+    fresh = any(node.name == "Pusher" and node.state == "run" for node in nodes)
+    return "pushed" if fresh and pushed.custom_properties[NEW].int_value == 1 else "unchanged"

@@ -1,0 +1,101 @@
+"""What people see of a run: lines as nodes start and end, then a table of every gate."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from pipeline.verdict import Check, number, sentence
+from runners.local import RunResult
+
+if TYPE_CHECKING:
+    from runners.dag_runner import NodeEvent
+
+VERDICTS = {
+    "pushed": "[bold green]PUSHED[/]",
+    "unchanged": "[bold green]NOTHING NEW TO PUSH[/]: this model is already there",
+    "refused": "[bold red]REFUSED[/]",
+    "failed": "[bold red]FAILED[/]",
+}
+
+
+@contextmanager
+def libraries_log_to(file: Path) -> Iterator[Console]:
+    """Sends all that libraries print (Python and C++ alike) to a file; yields a console on the real standard output."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    real_out, real_err = os.dup(1), os.dup(2)
+    with file.open("ab") as log, os.fdopen(os.dup(real_out), "w", buffering=1, encoding="utf-8") as screen:
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+        try:
+            yield Console(file=screen)
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os.dup2(real_out, 1)
+            os.dup2(real_err, 2)
+            os.close(real_out)
+            os.close(real_err)
+
+
+def print_event(console: Console, event: NodeEvent) -> None:
+    """Prints a line as a node starts, and one as it ends."""
+    marks = {"started": "[dim]>[/]", "run": "[green]+[/]", "cached": "[cyan]=[/]", "failed": "[red]x[/]"}
+    words = {"started": "starts", "run": "run", "cached": "cached", "failed": "stopped the run"}
+    seconds = "" if event.state == "started" else f" {event.seconds:6.1f} s"
+    console.print(f" {marks[event.state]} {event.node:<18}{words[event.state]:<16}{seconds}")
+
+
+def print_result(console: Console, result: RunResult) -> None:
+    """Prints counts, the table of the gates, the test split's metrics and the verdict in words."""
+    console.print(_counts(result))
+    if result.checks:
+        console.print(_gates(result.checks))
+    if result.test_metrics:
+        listed = ", ".join(f"{name} {number(value)}" for name, value in result.test_metrics.items())
+        console.print(f"Test split (reported once, gates nothing): {listed}")
+    console.print(VERDICTS[result.outcome])
+    for check in result.checks:
+        if not check.passed:
+            console.print(f"  {escape(sentence(check))}")
+    if result.error:
+        console.print(f"  {escape(result.error)}")
+    if result.pushed:
+        console.print(f"Pushed version: {result.pushed}", soft_wrap=True)
+    console.print(f"Log and record: {result.folder}", soft_wrap=True)
+
+
+def _counts(result: RunResult) -> Table:
+    table = Table(title=f"Rows of {result.data['file']}", title_justify="left")
+    table.add_column("rows")
+    table.add_column("count", justify="right")
+    for name, count in result.counts.items():
+        table.add_row(escape(name), f"{count:,}")
+    return table
+
+
+def _gates(checks: list[Check]) -> Table:
+    table = Table(title="Gates", title_justify="left")
+    for column in ("gate", "metric", "slice", "bound", "value", "verdict"):
+        table.add_column(column, overflow="fold")
+    for check in checks:
+        verdict = "[green]passed[/]" if check.passed else "[bold red]refused[/]"
+        table.add_row(
+            check.gate,
+            escape(check.metric),
+            escape(check.slice),
+            escape(check.bound),
+            escape(number(check.value)),
+            verdict,
+        )
+    return table

@@ -1,0 +1,68 @@
+"""The transform graph, as it was analysed from a small table: values a reader can work out with numpy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_transform as tft
+
+from models.clv import features, preprocessing, serving
+
+
+@pytest.fixture(scope="module")
+def layer(transformed: Any) -> Any:
+    return tft.TFTransformOutput(transformed.graph).transform_features_layer()
+
+
+@pytest.fixture(scope="module")
+def inputs(transformed: Any) -> dict[str, tf.Tensor]:
+    return {name: tf.constant(transformed.table[name], kind) for name, kind in serving.input_types().items()}
+
+
+def test_first_come_z_scores_of_logarithms_then_ranks(layer: Any, inputs: dict[str, tf.Tensor], table: Any) -> None:
+    numeric = layer(dict(inputs))[preprocessing.NUMERIC].numpy()
+    logs = np.stack([np.log1p(table[name]) for name in features.NUMERIC_INPUTS], axis=1)
+    count = logs.shape[1]
+    assert numeric.shape == (len(logs), 2 * count)
+    np.testing.assert_allclose(numeric[:, :count], (logs - logs.mean(0)) / logs.std(0), atol=1e-3)
+    assert numeric[:, count:].min() == -0.5
+    assert numeric[:, count:].max() == 0.5
+    for column in range(count):
+        assert (np.diff(numeric[logs[:, column].argsort(kind="stable"), count + column]) >= 0).all()
+
+
+def test_unknown_values_count_as_the_average_and_as_an_unseen_country(layer: Any, inputs: dict[str, Any]) -> None:
+    unknown = {name: tf.constant([-1], kind) for name, kind in serving.input_types().items() if kind != tf.string}
+    answer = layer(unknown | {features.COUNTRY: tf.constant([""])})
+    assert (answer[preprocessing.NUMERIC].numpy() == 0).all()
+    assert answer[preprocessing.PAST].numpy().tolist() == [0.0]
+    not_a_number = {
+        name: tf.constant([float("nan")]) if value.dtype == tf.float32 else value for name, value in unknown.items()
+    }
+    again = layer(not_a_number | {features.COUNTRY: tf.constant(["Atlantis"])})
+    for name in (preprocessing.NUMERIC, preprocessing.COUNTRY):
+        np.testing.assert_array_equal(answer[name], again[name])
+
+
+def test_countries_have_an_index_each_and_unseen_ones_the_last(layer: Any, inputs: dict[str, Any]) -> None:
+    asked = {name: value[:3] for name, value in inputs.items()}
+    asked[features.COUNTRY] = tf.constant(["United Kingdom", "France", "Atlantis"])
+    assert layer(asked)[preprocessing.COUNTRY].numpy().tolist() == [0, 1, 2]
+
+
+def test_it_serves_without_label_and_customer(layer: Any, inputs: dict[str, Any]) -> None:
+    assert set(layer(dict(inputs))) == {preprocessing.NUMERIC, preprocessing.COUNTRY, preprocessing.PAST}
+
+
+def test_folds_are_even_and_do_not_follow_the_split(layer: Any, inputs: dict[str, Any]) -> None:
+    # Ids whose bare hash ends in 0..7, as the train split's do: without a salt, folds would be missing.
+    ids = tf.constant([f"{number}.0" for number in range(40_000)])
+    train = tf.boolean_mask(ids, tf.strings.to_hash_bucket_fast(ids, 10) < 8)[:20_000]
+    folds = layer({name: tf.repeat(value[:1], 20_000) for name, value in inputs.items()} | {features.CUSTOMER: train})
+    counts = np.bincount(folds[preprocessing.FOLD].numpy(), minlength=preprocessing.FOLDS)
+    assert len(counts) == preprocessing.FOLDS
+    assert counts.min() > 140
+    assert counts.max() < 260

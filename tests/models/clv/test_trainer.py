@@ -1,0 +1,109 @@
+"""Training on transformed examples, without TFX."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_transform as tft
+
+from models.clv import features, preprocessing, serving, trainer
+from models.clv.training_settings import Training
+from pipeline.contract import UserError
+
+SHORT = Training(epochs=12, batch_size=64)
+
+
+def _train(transformed: Any, folder: Path, settings: Training = SHORT) -> dict[str, Any]:
+    return trainer.train(
+        examples=[transformed.examples],
+        transform_folder=transformed.graph,
+        serving_folder=str(folder),
+        settings=settings.model_dump(),
+    )
+
+
+def _future(folder: Path, table: Any) -> Any:
+    asked = {name: tf.constant(table[name], kind) for name, kind in serving.input_types().items()}
+    return tf.saved_model.load(str(folder)).signatures["serving_default"](**asked)[features.FUTURE].numpy()
+
+
+def test_it_learns_who_goes_on_buying(transformed: Any, table: Any, tmp_path: Path) -> None:
+    history = _train(transformed, tmp_path / "model", Training(batch_size=64))
+    label, future = table[features.FUTURE_LABEL], _future(tmp_path / "model", table)
+    assert np.abs(future - label).mean() < 0.8 * np.abs(label.mean() - label).mean()
+    assert abs(future.sum() / label.sum() - 1) < 0.25
+    assert 30 <= history["epochs"] <= 60
+    assert history["rows"] < 600
+
+
+def test_the_same_seed_gives_the_same_answers_in_another_process_too(
+    transformed: Any, table: Any, tmp_path: Path
+) -> None:
+    first = _train(transformed, tmp_path / "first")
+    assert _train(transformed, tmp_path / "again") == first
+    assert _train(transformed, tmp_path / "other", Training(epochs=12, batch_size=64, seed=8)) != first
+    code = (
+        "import json, sys; from models.clv import trainer; a = json.loads(sys.argv[1]);"
+        "print(json.dumps(trainer.train(**a)))"
+    )
+    arguments = {"examples": [transformed.examples], "transform_folder": transformed.graph}
+    arguments |= {"serving_folder": str(tmp_path / "process"), "settings": SHORT.model_dump()}
+    command = [sys.executable, "-c", code, json.dumps(arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[3])
+    assert json.loads(done.stdout.splitlines()[-1]) == first
+    answers = [_future(tmp_path / name, table) for name in ("first", "again", "process")]
+    np.testing.assert_array_equal(answers[0], answers[1])
+    np.testing.assert_array_equal(answers[0], answers[2])
+
+
+def test_without_early_stopping_all_rows_and_all_epochs_are_used(transformed: Any, tmp_path: Path) -> None:
+    history = _train(transformed, tmp_path / "model", Training(epochs=3, early_stopping=False))
+    assert (history["rows"], history["epochs"]) == (600, 3)
+
+
+def test_customers_held_out_are_a_tenth_and_not_fitted_on(transformed: Any) -> None:
+    graph = tft.TFTransformOutput(transformed.graph)
+    fitted, held_out = trainer.splits([transformed.examples], graph, early_stopping=True)
+    assert held_out is not None
+    rows = [sum(len(label) for _, label in part.as_numpy_iterator()) for part in (fitted, held_out)]
+    assert sum(rows) == 600
+    assert 30 <= rows[1] <= 90
+
+
+def test_run_fn_reads_the_train_files_and_writes_what_happened(transformed: Any, tmp_path: Path) -> None:
+    trainer.run_fn(
+        SimpleNamespace(
+            train_files=[transformed.examples],
+            transform_graph_path=transformed.graph,
+            serving_model_dir=str(tmp_path / "model"),
+            model_run_dir=str(tmp_path / "run"),
+            custom_config={"training": Training(epochs=2).model_dump()},
+        )
+    )
+    assert (tmp_path / "model" / "saved_model.pb").is_file()
+    assert json.loads((tmp_path / "run" / "training.json").read_text())["epochs"] == 2
+
+
+def test_no_future_revenue_is_refused() -> None:
+    with pytest.raises(UserError, match="expected training rows with revenue after the cut-off"):
+        trainer.measure(tf.data.Dataset.from_tensors(({}, tf.zeros([3]))))
+
+
+def test_too_few_customers_to_hold_any_out_are_refused(transformed: Any, tmp_path: Path) -> None:
+    graph = tft.TFTransformOutput(transformed.graph)
+    records = list(tf.data.TFRecordDataset(tf.io.gfile.glob(transformed.examples), "GZIP").as_numpy_iterator())
+    folds = tf.io.parse_example(records, graph.transformed_feature_spec())[preprocessing.FOLD].numpy()
+    with tf.io.TFRecordWriter(str(tmp_path / "few.gz"), "GZIP") as writer:
+        for record, fold in zip(records, folds, strict=True):
+            if fold >= trainer.HELD_OUT_FOLDS:
+                writer.write(record)
+    with pytest.raises(UserError, match="early_stopping=false"):
+        _train(transformed._replace(examples=str(tmp_path / "few.gz")), tmp_path / "model")

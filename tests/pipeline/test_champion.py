@@ -1,0 +1,129 @@
+"""The champion is the last pushed model: in a real pipeline on a real metadata store, and for odd histories."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ml_metadata.metadata_store import MetadataStore
+from tfx.components.pusher.component import Pusher
+from tfx.dsl.components.base.executor_spec import ExecutorClassSpec
+from tfx.dsl.components.common.importer import Importer
+from tfx.dsl.components.common.resolver import Resolver
+from tfx.orchestration.local.local_dag_runner import LocalDagRunner
+from tfx.orchestration.metadata import sqlite_metadata_connection_config
+from tfx.orchestration.pipeline import Pipeline
+from tfx.proto import pusher_pb2
+from tfx.types import standard_artifacts
+from tfx.types.channel import Channel
+
+from pipeline.champion import LatestPushedModelStrategy
+from pipeline.contract import Settings
+from pipeline.push import custom_config, verify, versions
+from pipeline.push.executor import AtomicPushExecutor
+
+# --- a pipeline that is given its model and blessings --------------------------------------------
+
+
+def _given(name: str, folder: Path, kind: Any, blessed: int | None = None) -> Importer:
+    properties = {} if blessed is None else {"blessed": blessed}
+    return Importer(source_uri=str(folder), artifact_type=kind, custom_properties=properties).with_id(name)
+
+
+def run(root: Path, name: str, blessed: bool = True, pipeline: str = "tiny") -> str | None:
+    """Runs the pipeline on a model of this name; returns the name of the champion that it met."""
+    serving = root / name / "Format-Serving"
+    serving.mkdir(parents=True, exist_ok=True)
+    (serving / "saved_model.pb").write_text(name)
+    (root / "verdict").mkdir(exist_ok=True)
+    model = _given("model", root / name, standard_artifacts.Model)
+    verdict = _given(f"verdict-{blessed}", root / "verdict" / name, standard_artifacts.ModelBlessing, int(blessed))
+    infra = _given("infra", root / "verdict" / "infra", standard_artifacts.InfraBlessing, 1)
+    champion = Resolver(
+        strategy_class=LatestPushedModelStrategy,
+        model=Channel(type=standard_artifacts.Model),
+        pushed_model=Channel(type=standard_artifacts.PushedModel),
+    ).with_id("champion")
+    pusher = Pusher(
+        model=model.outputs["result"],
+        model_blessing=verdict.outputs["result"],
+        infra_blessing=infra.outputs["result"],
+        push_destination=pusher_pb2.PushDestination(
+            filesystem=pusher_pb2.PushDestination.Filesystem(base_directory=str(root / "served" / pipeline))
+        ),
+        custom_config=custom_config("tiny", Settings(), pipeline=pipeline, data_digest="d"),
+        custom_executor_spec=ExecutorClassSpec(AtomicPushExecutor),
+    )
+    pusher.add_upstream_node(champion)
+    connection = sqlite_metadata_connection_config(str(root / "metadata.db"))
+    LocalDagRunner().run(
+        Pipeline(
+            pipeline_name=pipeline,
+            pipeline_root=str(root / "runs"),
+            components=[model, verdict, infra, champion, pusher],
+            metadata_connection_config=connection,
+        )
+    )
+    return _resolved(MetadataStore(connection))
+
+
+def _resolved(store: MetadataStore) -> str | None:
+    """Name of the model that the last resolver gave out."""
+    last = max(execution.id for execution in store.get_executions() if "Resolver" in execution.type)
+    ids = [event.artifact_id for event in store.get_events_by_execution_ids([last])]
+    (kind,) = [kind.id for kind in store.get_artifact_types() if kind.name == "Model"]
+    uris = [artifact.uri for artifact in store.get_artifacts_by_id(ids) if artifact.type_id == kind]
+    assert len(uris) <= 1
+    return Path(uris[0]).name if uris else None
+
+
+def test_only_pushed_models_of_the_same_pipeline_become_champion(tmp_path: Path) -> None:
+    assert run(tmp_path, "first") is None
+    assert run(tmp_path, "refused", blessed=False) == "first"
+    assert run(tmp_path, "second") == "first"
+    assert run(tmp_path, "third") == "second"
+    assert run(tmp_path, "sample", pipeline="tiny-sample") is None
+
+    pushed = [Path(version.path) for version in versions(str(tmp_path / "served" / "tiny"))]
+    assert [(path / "saved_model.pb").read_text() for path in pushed] == ["first", "second", "third"]
+    assert all(verify(path).run for path in pushed)
+
+
+# --- histories -----------------------------------------------------------------------------------
+
+
+def _model(number: int) -> standard_artifacts.Model:
+    model = standard_artifacts.Model()
+    model.id, model.uri = number, f"models/{number}"
+    return model
+
+
+def _push(number: int, of: int, pushed: int = 1) -> standard_artifacts.PushedModel:
+    push = standard_artifacts.PushedModel()
+    push.id = number
+    push.set_int_custom_property("pushed", pushed)
+    push.set_string_custom_property("model_uri", f"models/{of}")
+    return push
+
+
+@pytest.mark.parametrize(
+    ("pushes", "champion"),
+    [
+        ([], None),
+        ([_push(9, of=2, pushed=0)], None),
+        ([_push(9, of=1)], 1),
+        ([_push(11, of=1), _push(10, of=2)], 1),
+        ([_push(9, of=1), _push(10, of=2), _push(11, of=3, pushed=0)], 2),
+        ([_push(9, of=1), _push(10, of=77)], 1),
+        ([standard_artifacts.PushedModel()], None),
+    ],
+    ids=["none", "not pushed", "one", "an older model again", "last was refused", "model is gone", "of plain TFX"],
+)
+def test_the_newest_push_of_a_known_model_decides(
+    pushes: list[standard_artifacts.PushedModel], champion: int | None
+) -> None:
+    given = {"model": [_model(number) for number in (1, 2, 3)], "pushed_model": pushes}
+    resolved = LatestPushedModelStrategy().resolve_artifacts(None, given)
+    assert [model.id for model in resolved["model"]] == ([] if champion is None else [champion])
+    assert len(resolved["pushed_model"]) == len(resolved["model"])
