@@ -125,11 +125,14 @@ def describe_statistics(name: str, statistics: statistics_pb2.DatasetFeatureStat
 def unknown_value_checks(
     split: str, schema: schema_pb2.Schema, statistics: statistics_pb2.DatasetFeatureStatistics
 ) -> Iterator[Check]:
-    """Yields one check a categorical feature: values outside its domain are reported and bounded by share."""
-    for feature in schema.feature:
+    """Yields one check a feature whose domain need not be complete: unknown values are reported, bounded by share.
+
+    Where a domain is complete (no `distribution_constraints`), an unknown value is an anomaly of the schema.
+    """
+    for feature in (feature for feature in schema.feature if feature.HasField("distribution_constraints")):
         known = _known_values(feature, schema)
         stats = _statistics_of(feature.name, statistics)
-        if not known or stats is None:
+        if stats is None:
             continue
         buckets = stats.string_stats.rank_histogram.buckets
         unknown = {bucket.label: bucket.sample_count for bucket in buckets if bucket.label not in known}
@@ -138,7 +141,7 @@ def unknown_value_checks(
             1 - _least_known_share(feature),
             share,
             gate="data",
-            metric=f"unknown values of {feature.name}",
+            metric=f"unknown {feature.name}",
             where=split,
             note=", ".join(f"{label} ({count:g} rows)" for label, count in sorted(unknown.items())[:5]),
         )

@@ -73,16 +73,16 @@ def check_model(spec: Spec) -> Report:
     checks: list[Check] = []
     metrics: dict[str, dict[str, float]] = {}
     try:
-        ask = _attempt(spec, "loads with TensorFlow 2's loader", lambda: _load_tf2(spec.model), checks)
-        ask_tf1 = _attempt(spec, "loads with the TensorFlow 1 style loader", lambda: _load_tf1(spec.model), checks)
+        ask = _attempt(spec, "loads, TensorFlow 2", lambda: _load_tf2(spec.model), checks)
+        ask_tf1 = _attempt(spec, "loads, TensorFlow 1 style", lambda: _load_tf1(spec.model), checks)
         columns, records = _read(spec, spec.judged)
         served = _attempt(spec, "answers raw features", lambda: _ask_raw(ask, spec, columns), checks)
         checks.append(_finite(spec, served))
         for metric, step in {
-            "answers tf.Examples alike": lambda: _ask_examples(ask, spec, records),
-            "answers a single row alike": lambda: _ask_raw(ask, spec, {k: v[:1] for k, v in columns.items()}),
-            "answers raw features alike in the TensorFlow 1 style loader": lambda: _ask_raw(ask_tf1, spec, columns),
-            "answers tf.Examples alike in the TensorFlow 1 style loader": lambda: _ask_examples(ask_tf1, spec, records),
+            "tf.Examples = raw": lambda: _ask_examples(ask, spec, records),
+            "one row = many rows": lambda: _ask_raw(ask, spec, {k: v[:1] for k, v in columns.items()}),
+            "raw, TensorFlow 1 style = 2": lambda: _ask_raw(ask_tf1, spec, columns),
+            "tf.Examples, TensorFlow 1 style = 2": lambda: _ask_examples(ask_tf1, spec, records),
         }.items():
             checks.append(_alike(spec, metric, served, _attempt(spec, metric, step)))
         for split in spec.splits:

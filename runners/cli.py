@@ -50,7 +50,7 @@ def run(
 ) -> None:
     """Run a model's pipeline on this machine, from raw data to a pushed model.
 
-    Exit codes: 0 pushed or nothing new to push; 1 failed; 2 a mistake in command, settings or data; 3 refused by a gate.
+    Exit codes: 0 pushed or nothing new to push; 1 failed; 2 mistake in command, settings or data; 3 refused by a gate.
     """
     from runners import local, output
 

@@ -12,12 +12,13 @@ from typing import Any, Literal
 
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 from tfx.dsl.compiler import constants
+from tfx.dsl.components.common.resolver import Resolver
 from tfx.orchestration import metadata
 from tfx.orchestration.local import runner_utils
 from tfx.orchestration.portable import launcher, runtime_parameter_utils, tfx_runner
 from tfx.proto.orchestration import pipeline_pb2
 
-State = Literal["started", "run", "cached", "failed"]
+State = Literal["started", "run", "cached", "resolved", "failed"]
 
 
 @dataclass(frozen=True)
@@ -94,8 +95,14 @@ class ObservedDagRunner(tfx_runner.IrBasedRunner):  # type: ignore[misc]
         with metadata.Metadata(connection) as handle:
             execution = _latest_execution(handle.store, self.run_id)
             self.outputs[name] = _outputs(handle.store, execution)
-        state: State = "cached" if execution.last_known_state == mlmd.Execution.CACHED else "run"
-        self.observe(NodeEvent(name, state, time.monotonic() - start))
+        self.observe(NodeEvent(name, _state(node, execution), time.monotonic() - start))
+
+
+def _state(node: pipeline_pb2.PipelineNode, execution: mlmd.Execution) -> State:
+    """Resolvers look things up in every run; TFX caches only what executes."""
+    if node.node_info.type.name.endswith(Resolver.__name__):
+        return "resolved"
+    return "cached" if execution.last_known_state == mlmd.Execution.CACHED else "run"
 
 
 def _latest_execution(store: Any, run_id: str) -> mlmd.Execution:

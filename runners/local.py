@@ -30,7 +30,7 @@ BEAM_ARGS = ["--runner=FnApiRunner", "--direct_running_mode=in_memory", "--direc
 
 
 class Node(BaseModel):
-    """What a node of the DAG did: `state` is run, cached or failed; seconds are wall-clock."""
+    """What a node of the DAG did: `state` is run, cached, resolved or failed; seconds are wall-clock."""
 
     name: str
     state: str

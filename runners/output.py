@@ -19,6 +19,9 @@ from runners.local import RunResult
 if TYPE_CHECKING:
     from runners.dag_runner import NodeEvent
 
+PLAIN_WIDTH = 120
+"""Columns of output that goes to a file or a pipe."""
+
 VERDICTS = {
     "pushed": "[bold green]PUSHED[/]",
     "unchanged": "[bold green]NOTHING NEW TO PUSH[/]: this model is already there",
@@ -38,7 +41,7 @@ def libraries_log_to(file: Path) -> Iterator[Console]:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
         try:
-            yield Console(file=screen)
+            yield Console(file=screen, width=None if screen.isatty() else PLAIN_WIDTH)
         finally:
             sys.stdout.flush()
             sys.stderr.flush()
@@ -50,8 +53,20 @@ def libraries_log_to(file: Path) -> Iterator[Console]:
 
 def print_event(console: Console, event: NodeEvent) -> None:
     """Prints a line as a node starts, and one as it ends."""
-    marks = {"started": "[dim]>[/]", "run": "[green]+[/]", "cached": "[cyan]=[/]", "failed": "[red]x[/]"}
-    words = {"started": "starts", "run": "run", "cached": "cached", "failed": "stopped the run"}
+    marks = {
+        "started": "[dim]>[/]",
+        "run": "[green]+[/]",
+        "cached": "[cyan]=[/]",
+        "resolved": "[cyan]=[/]",
+        "failed": "[red]x[/]",
+    }
+    words = {
+        "started": "starts",
+        "run": "run",
+        "cached": "cached",
+        "resolved": "looked up",
+        "failed": "stopped the run",
+    }
     seconds = "" if event.state == "started" else f" {event.seconds:6.1f} s"
     console.print(f" {marks[event.state]} {event.node:<18}{words[event.state]:<16}{seconds}")
 
@@ -62,8 +77,11 @@ def print_result(console: Console, result: RunResult) -> None:
     if result.checks:
         console.print(_gates(result.checks))
     if result.test_metrics:
-        listed = ", ".join(f"{name} {number(value)}" for name, value in result.test_metrics.items())
+        listed = ", ".join(f"{name} {value:.4g}" for name, value in result.test_metrics.items())
         console.print(f"Test split (reported once, gates nothing): {listed}")
+    for check in result.checks:
+        if check.passed and check.note:
+            console.print(f"Note: {escape(sentence(check))}", style="dim")
     console.print(VERDICTS[result.outcome])
     for check in result.checks:
         if not check.passed:

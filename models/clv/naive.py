@@ -27,4 +27,5 @@ def naive(inputs: Mapping[str, NDArray[Any]], feature_settings: Mapping[str, Any
     past = np.asarray(inputs[features.PAST], np.float64)
     tenure = np.asarray(inputs[features.TENURE], np.float64)
     horizon = float(feature_settings["horizon_days"])
-    return past + past * horizon / np.maximum(tenure, horizon)
+    total: NDArray[np.float64] = past + past * horizon / np.maximum(tenure, horizon)
+    return total

@@ -62,7 +62,7 @@ def signatures(model: keras.Model, layer: Callable[[Tensors], Tensors]) -> dict[
     def transformed(raw: Mapping[str, tf.Tensor]) -> Tensors:
         values = layer(dict(raw))
         inputs = {network.NUMERIC: values[preprocessing.NUMERIC], network.COUNTRY: values[preprocessing.COUNTRY]}
-        future = tf.reshape(model(inputs, training=False), [-1])
+        future = tf.reduce_mean(model(inputs, training=False), axis=1)
         return {**inputs, features.TOTAL: values[preprocessing.PAST] + future, features.FUTURE: future}
 
     def answer(raw: Mapping[str, tf.Tensor]) -> Tensors:

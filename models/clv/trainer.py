@@ -113,11 +113,11 @@ def fit(
     loss = network.revenue_loss(scale=totals.mean, power=settings["tweedie_power"], mae_weight=settings["mae_weight"])
     model.compile(optimizer=keras.optimizers.Adam(rate, clipnorm=GRADIENT_NORM), loss=loss, jit_compile=False)
     watched = "loss" if held_out is None else "val_loss"
-    # A tenth of the rows is a noisy judge and would favour barely trained weights: it judges the second half.
+    # A tenth of the rows is a noisy judge and would favour barely trained weights: it judges the last quarter.
     stop = keras.callbacks.EarlyStopping(
         watched,
         patience=settings["patience"],
-        start_from_epoch=settings["epochs"] // 2,
+        start_from_epoch=settings["epochs"] * 3 // 4,
         restore_best_weights=True,
     )
     fits = model.fit(

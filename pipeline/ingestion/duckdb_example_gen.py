@@ -143,8 +143,8 @@ def to_examples(batch: pa.RecordBatch) -> list[bytes]:
 
 
 def _records(connection: duckdb.DuckDBPyConnection) -> Iterator[bytes]:
-    # Ordered by all columns: DuckDB's threads return rows in any order, but the same data has to give the same records in
-    # the same order (the order of the features within a record is the encoder's own, and varies).
+    # Ordered by all columns: DuckDB's threads return rows in any order, but the same data has to give the same
+    # records in the same order (the order of the features within a record is the encoder's own, and varies).
     reader = connection.sql("SELECT * FROM examples ORDER BY ALL").to_arrow_reader(BATCH_ROWS)
     for batch in reader:
         yield from to_examples(batch)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -209,7 +208,7 @@ def _copy(connection: duckdb.DuckDBPyConnection, select: str, out: Path) -> None
 
 def _publish(built: Path, target: Path) -> None:
     try:
-        os.rename(built, target)
+        built.rename(target)
     except OSError:
         if not target.exists():
             raise  # Otherwise another run published the same content first: just as good.

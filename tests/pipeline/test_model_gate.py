@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_model_analysis as tfma
@@ -53,7 +54,7 @@ class TinySettings(Settings):
 
 def naive(features: dict[str, NDArray[Any]], settings: dict[str, Any]) -> NDArray[Any]:
     """The past, and a share of it."""
-    return features["past"] * (1 + settings["rate"])
+    return np.asarray(features["past"] * (1 + settings["rate"]))
 
 
 TINY = Model(

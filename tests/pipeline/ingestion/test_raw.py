@@ -38,7 +38,8 @@ def written(path: Path, text: str) -> Path:
 
 def rows(raw: RawTable) -> list[tuple[object, ...]]:
     """All rows of a raw table, by day."""
-    return duckdb.sql(f"SELECT * FROM '{raw.parquet}' ORDER BY day").fetchall()
+    found: list[tuple[object, ...]] = duckdb.sql(f"SELECT * FROM '{raw.parquet}' ORDER BY day").fetchall()
+    return found
 
 
 def quarantine(raw: RawTable) -> list[dict[str, str]]:

@@ -1,0 +1,282 @@
+"""The one DAG, run whole with a model that `pipeline/` has never heard of."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny
+from tfx.components.pusher.executor import Executor as FolderPushExecutor
+from tfx.dsl.components.base import executor_spec
+from tfx.dsl.input_resolution.strategies.latest_blessed_model_strategy import LatestBlessedModelStrategy
+from tfx.extensions.google_cloud_big_query.example_gen.component import BigQueryExampleGen
+from tfx.orchestration.kubeflow.v2 import kubeflow_v2_dag_runner
+from tfx.proto import example_gen_pb2
+from tfx.types import standard_artifacts
+
+from pipeline.contract import Model, find_model, resource
+from pipeline.dag import Choices, create_pipeline
+from pipeline.fingerprint import digest_folder
+from pipeline.ingestion.sql import split_queries
+from pipeline.model_gate import metric_values
+from pipeline.push import verify, versions
+from pipeline.serving_gate import read_metrics
+from pipeline.settings import make_settings
+from runners.local import RunResult, execute, prepare
+
+AFTER_TRAINING = {"ServingGate", "Evaluator", "Pusher"}
+AFTER_SCHEMA = {"ExampleValidator", "DataGate", "Transform", "Trainer", *AFTER_TRAINING}
+
+
+def run(model: Model, root: Path, data: Path | None = None, **settings: Any) -> RunResult:
+    return execute(prepare(model, root, data=data, layers=(settings,)))
+
+
+def nodes(result: RunResult, state: str) -> set[str]:
+    return {node.name for node in result.nodes if node.state == state}
+
+
+def artifact(result: RunResult, node: str, key: str) -> Path:
+    """The newest folder that a node wrote."""
+    found = Path(result.folder).parents[2] / "artifacts" / result.pipeline / node / key
+    return max(found.iterdir(), key=lambda path: int(path.name))
+
+
+# --- three runs ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("tiny")
+
+
+@pytest.fixture(scope="module")
+def three_runs(root: Path) -> list[RunResult]:
+    return [run(tiny.MODEL, root) for _ in range(3)]
+
+
+def test_first_run_pushes_a_model_with_a_manifest(three_runs: list[RunResult], root: Path) -> None:
+    first = three_runs[0]
+    assert (first.outcome, first.exit_code, first.error) == ("pushed", 0, None)
+    assert first.pipeline == "tiny-sample"
+    assert first.counts == {"read": 600, "quarantined": 0, "usable": 600}
+    (version,) = versions(str(root / "pushed" / "tiny-sample"))
+    assert first.pushed == version.path
+    manifest = verify(Path(version.path))
+    assert manifest.settings["features"] == {"scale": 1}
+    assert manifest.bounds["mae"]["upper"] == 5.0
+    assert manifest.metrics["eval"]["mae"] < 1e-4
+    assert manifest.run == first.run_id
+
+
+def test_second_run_judges_again_and_pushes_nothing(three_runs: list[RunResult]) -> None:
+    second = three_runs[1]
+    assert nodes(second, "run") == {"Evaluator", "Pusher"}
+    assert (second.outcome, second.exit_code, second.pushed) == ("unchanged", 0, three_runs[0].pushed)
+    assert [check.bound for check in second.checks if "champion" in check.bound] == [
+        "at most 0.001 above the champion's 9.53674e-08"
+    ]
+
+
+def test_third_run_is_cached_throughout(three_runs: list[RunResult]) -> None:
+    third = three_runs[2]
+    assert nodes(third, "run") == set()
+    assert (third.outcome, third.pushed) == ("unchanged", three_runs[0].pushed)
+
+
+def test_a_small_slice_refuses_nothing(three_runs: list[RunResult]) -> None:
+    notes = {check.slice: check.note for check in three_runs[0].checks if check.metric == "relative_mae"}
+    assert notes["band=rare"] == "only 3 rows, bounds hold from 30"
+
+
+def test_served_answers_have_the_evaluators_metrics(three_runs: list[RunResult]) -> None:
+    served = read_metrics(artifact(three_runs[0], "ServingGate", "blessing"))["eval"]
+    evaluated = metric_values(str(artifact(three_runs[0], "Evaluator", "evaluation")))["overall"]
+    assert served == pytest.approx({name: evaluated[name] for name in served}, rel=1e-5, abs=1e-6)
+
+
+# --- what an edit runs again ---------------------------------------------------------------------------
+
+
+def append(text: str) -> Callable[[Path], None]:
+    def edit(file: Path) -> None:
+        file.write_text(file.read_text() + text)
+
+    return edit
+
+
+def replace(old: str, new: str) -> Callable[[Path], None]:
+    def edit(file: Path) -> None:
+        assert old in file.read_text()
+        file.write_text(file.read_text().replace(old, new))
+
+    return edit
+
+
+def imported(folder: Path) -> Model:
+    """The copy of the tiny model, imported anew."""
+    for name in [name for name in sys.modules if name.partition(".")[0] == folder.name]:
+        del sys.modules[name]
+    importlib.invalidate_caches()
+    model: Model = importlib.import_module(folder.name).MODEL
+    return model
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A folder of the tiny model to edit, whose runs share a root, after a first run."""
+    folder = tmp_path_factory.mktemp("copies") / "tiny_copy"
+    shutil.copytree(Path(tiny.__file__).parent, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    sys.path.insert(0, str(folder.parent))
+    tiny.write_sample(folder / "data.csv")
+    run(imported(folder), folder.parent / "root", folder / "data.csv")
+    yield folder
+    sys.path.remove(str(folder.parent))
+
+
+@pytest.mark.parametrize(
+    ("file", "edit", "again"),
+    [
+        ("trainer.py", append("# edited\n"), {"Trainer", *AFTER_TRAINING}),
+        ("preprocessing.py", append("# edited\n"), {"Transform", "Trainer", *AFTER_TRAINING}),
+        ("naive.py", append("# edited\n"), AFTER_TRAINING),
+        ("__init__.py", replace("Bound(upper=0.5", "Bound(upper=0.4"), {"Evaluator", "Pusher"}),
+        ("schema.pbtxt", replace("max: 10", "max: 11"), {"ImportSchemaGen", *AFTER_SCHEMA}),
+        ("examples.sql", replace("x < 5", "x < 4"), {"ExampleGen", "StatisticsGen", *AFTER_SCHEMA}),
+        ("data.csv", append("600,1.0,5.0\n"), {"ExampleGen", "StatisticsGen", *AFTER_SCHEMA}),
+    ],
+    ids=["trainer", "preprocessing", "metric", "threshold", "schema", "sql", "data"],
+)
+def test_an_edit_runs_again_what_it_concerns(
+    copy: Path, file: str, edit: Callable[[Path], None], again: set[str]
+) -> None:
+    edit(copy / file)
+    result = run(imported(copy), copy.parent / "root", copy / "data.csv")
+    assert result.outcome in ("pushed", "unchanged"), result
+    assert nodes(result, "run") == again
+
+
+@pytest.mark.parametrize(
+    ("settings", "again"),
+    [
+        ({"training": {"seed": 8}}, {"Trainer", *AFTER_TRAINING}),
+        ({"gates": {"allowed_anomalies": {"z": "a feature to come"}}}, {"DataGate", "Evaluator", "Pusher"}),
+    ],
+    ids=["training", "data gate"],
+)
+def test_a_setting_runs_again_what_it_concerns(copy: Path, settings: dict[str, Any], again: set[str]) -> None:
+    result = run(imported(copy), copy.parent / "root", copy / "data.csv", **settings)
+    assert nodes(result, "run") <= again
+    assert nodes(result, "run") >= again - {"Evaluator"}
+
+
+# --- refusals ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def pushed(three_runs: list[RunResult], root: Path) -> Any:
+    """Digest of what is pushed; a refused run must leave it alone."""
+    folder = root / "pushed"
+    before = digest_folder(folder)
+    yield before
+    assert digest_folder(folder) == before
+
+
+def refusals(result: RunResult) -> list[tuple[str, str, str]]:
+    assert (result.outcome, result.exit_code) == ("refused", 3), result
+    return [(check.gate, check.metric, check.slice) for check in result.checks if not check.passed]
+
+
+def test_a_worse_model_is_refused_twice_with_the_champion_named(root: Path, pushed: str) -> None:
+    for _ in range(2):
+        result = run(tiny.MODEL, root, training={"offset": 1.0})
+        assert refusals(result) == [("model", "mae", "overall")]
+        (check,) = [check for check in result.checks if not check.passed]
+        assert (check.value, check.shortfall) == (pytest.approx(1.0), pytest.approx(0.999))
+        assert check.bound == "at most 0.001 above the champion's 9.53674e-08"
+    assert nodes(result, "run") == set()
+
+
+def test_a_wrong_type_that_only_the_schema_sees_is_refused(root: Path, pushed: str) -> None:
+    text = tiny.make_model(source=tiny.MODEL.source.model_copy(update={"sql": "tiny:text_for_number.sql"}))
+    result = run(text, root)
+    assert ("data", "schema: x", "train") in refusals(result)
+    (check,) = [c for c in result.checks if (c.metric, c.slice) == ("schema: x", "train")]
+    assert check.bound.startswith("FLOAT, 0 .. 10")
+    assert str(check.value).startswith("STRING")
+
+
+def test_a_forbidden_row_is_refused_with_an_example(root: Path, pushed: str, tmp_path: Path) -> None:
+    data = tmp_path / "points.csv"
+    tiny.write_sample(data)
+    data.write_text(data.read_text() + "601,-1.0,5.0\n")
+    result = run(tiny.MODEL, root, data, data={"line": "sample"})
+    assert ("data", "rows with negative x", "raw rows") in refusals(result)
+    (check,) = [check for check in result.checks if check.metric == "rows with negative x"]
+    assert (check.value, check.bound, "row 602" in check.note) == (1, "<= 0", True)
+
+
+def test_too_many_unusable_rows_are_refused_with_their_reasons(root: Path, pushed: str, tmp_path: Path) -> None:
+    data = tmp_path / "points.csv"
+    tiny.write_sample(data)
+    data.write_text(data.read_text() + "700,one,5.0\n" * 10)
+    result = run(tiny.MODEL, root, data, data={"line": "sample"})
+    assert refusals(result) == [("data", "quarantined share", "raw rows")]
+    (check,) = [check for check in result.checks if not check.passed]
+    assert check.value == pytest.approx(10 / 610)
+    assert check.note == "10 of 610 rows are unusable: 10 x x: expected float"
+    assert result.counts["quarantined"] == 10
+
+
+def test_an_allowed_anomaly_passes_with_its_reason(root: Path) -> None:
+    widened = {"scale": 1}
+    narrow = tiny.make_model(schema_file="tiny:narrow_schema.pbtxt")
+    allowed = {"allowed_anomalies": {"x": "the new sensor reads up to 10"}}
+    result = run(narrow, root, features=widened, gates=allowed, data={"line": "narrow"})
+    notes = {check.note for check in result.checks if check.metric == "schema: x"}
+    assert result.outcome == "pushed"
+    assert notes == {"allowed: the new sensor reads up to 10"}
+
+
+# --- the same DAG for Vertex ---------------------------------------------------------------------------
+
+
+def compiled(model: Model, out: Path, **settings: Any) -> dict[str, Any]:
+    """The pipeline spec that Vertex would be sent, with BigQuery in the place of DuckDB."""
+    resolved = make_settings(model, settings)
+    splits = [
+        example_gen_pb2.Input.Split(name=name, pattern=query)
+        for name, query in split_queries(model.source, resolved.features, table="project.shop.rows").items()
+    ]
+    choices = Choices(
+        ingestion=BigQueryExampleGen(input_config=example_gen_pb2.Input(splits=splits)),
+        schema_file=str(resource(model.schema_file)),
+        champion=(LatestBlessedModelStrategy, {"model_blessing": standard_artifacts.ModelBlessing}),
+        push_destination="gs://bucket/models",
+        push_executor=executor_spec.ExecutorClassSpec(FolderPushExecutor),
+        push_config={},
+    )
+    pipeline = create_pipeline(model, resolved, name=f"{model.name}-test", root="gs://bucket/root", choices=choices)
+    config = kubeflow_v2_dag_runner.KubeflowV2DagRunnerConfig(default_image="image:1")
+    runner = kubeflow_v2_dag_runner.KubeflowV2DagRunner(config=config, output_filename=str(out))
+    runner.run(pipeline, write_out=True)
+    spec: dict[str, Any] = json.loads(out.read_text())["pipelineSpec"]
+    return spec
+
+
+@pytest.mark.parametrize("name", ["clv", "tiny"])
+def test_the_same_function_compiles_for_kubeflow(name: str, tmp_path: Path) -> None:
+    model = tiny.MODEL if name == "tiny" else find_model(name)
+    settings = {"features": {"cutoff": "2011-09-01"}} if name == "clv" else {}
+    spec = compiled(model, tmp_path / "spec.json", **settings)
+    tasks = spec["root"]["dag"]["tasks"]
+    assert {"ExampleGen", "DataGate", "Transform", "Trainer", "ServingGate", "Evaluator", "Pusher"} < set(tasks)
+    assert "DataGate" in tasks["Transform"]["dependentTasks"]
+    assert "ServingGate" in tasks["Evaluator"]["dependentTasks"]
+    assert "project.shop.rows" in json.dumps(tasks["ExampleGen"]) + json.dumps(spec)
