@@ -37,4 +37,4 @@ class Training(TrainingSettings):
     hidden_units: tuple[Units, ...] = (32, 16)
     members: int = Field(default=5, ge=1, le=100)
     tweedie_power: float = Field(default=1.5, gt=1, lt=2)
-    mae_weight: float = Field(default=1.0, ge=0)
+    mae_weight: float = Field(default=2.0, ge=0)

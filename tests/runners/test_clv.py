@@ -1,0 +1,184 @@
+"""The CLV pipeline on the real transactions, through every gate; and what each gate refuses.
+
+All runs of a spelling share a root, as a team's would: what did not change comes from the cache.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from models.clv import MODEL
+from models.clv.sample import write_sample
+from pipeline.fingerprint import digest_folder
+from pipeline.push import verify
+from pipeline.verdict import Check
+from runners.local import RunResult, execute, prepare
+
+CUTOFF = {"features": {"cutoff": "2011-09-01"}}
+ROWS = {"read": 541_909, "quarantined": 0, "usable": 541_909}
+LEFT_OUT = {"left out: no customer id": 135_080, "left out: cancelled or returned": 8_905}
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("clv")
+
+
+@pytest.fixture(scope="module")
+def spellings(real_data: Path) -> dict[str, Path]:
+    """The same transactions with ids such as `17850.0`, and as whole numbers."""
+    folder = real_data / "online_retail"
+    return {"float-ids": folder / "online_retail.csv.gz", "integer-ids": folder / "online_retail.parquet"}
+
+
+@pytest.fixture(scope="module")
+def pushed(spellings: dict[str, Path], root: Path) -> dict[str, RunResult]:
+    """The product's own model on both spellings."""
+    return {line: run(root, data, line) for line, data in spellings.items()}
+
+
+@pytest.fixture
+def untouched(pushed: dict[str, RunResult], root: Path) -> Iterator[None]:
+    """Whatever is pushed stays as it is, byte for byte."""
+    before = digest_folder(root / "pushed")
+    yield
+    assert digest_folder(root / "pushed") == before
+
+
+def run(root: Path, data: Path, line: str, trainer: str = MODEL.run_fn, **gates: Any) -> RunResult:
+    model = MODEL.model_copy(update={"run_fn": trainer})
+    layer = {**CUTOFF, "data": {"line": line}, "gates": gates}
+    return execute(prepare(model, root, data=data, layers=(layer,)))
+
+
+def refused(result: RunResult) -> dict[str, Check]:
+    """Missed bounds by `gate metric`; the slice is all rows of the judged split."""
+    assert (result.outcome, result.exit_code, result.pushed) == ("refused", 3, None), result
+    return {f"{check.gate} {check.metric}": check for check in result.checks if not check.passed}
+
+
+# --- the product's model -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("line", ["float-ids", "integer-ids"])
+def test_the_real_transactions_end_in_a_push(pushed: dict[str, RunResult], line: str) -> None:
+    result = pushed[line]
+    assert (result.outcome, result.exit_code) == ("pushed", 0), result
+    assert result.pipeline == f"clv-{line}-horizon_days-91"
+    assert result.counts == ROWS | LEFT_OUT
+    bounds = {(check.metric, check.bound): check.value for check in result.checks if check.gate == "model"}
+    assert bounds["future_mae_vs_naive", "<= 0.99"] <= 0.99
+    assert abs(bounds["future_bias", "-0.25 .. 0.25"]) <= 0.25
+    assert bounds["future_spearman", ">= 0.35"] >= 0.35
+    assert bounds["future_gini", ">= 0.5"] >= 0.5
+
+
+def test_the_published_xlsx_ends_in_the_same_metrics_as_the_parquet(
+    published_xlsx: Path, pushed: dict[str, RunResult], root: Path
+) -> None:
+    result = run(root, published_xlsx, "xlsx")
+    assert (result.outcome, result.counts) == ("pushed", ROWS | LEFT_OUT)
+    assert result.test_metrics == pushed["integer-ids"].test_metrics
+
+
+def test_the_manifest_says_what_was_pushed(pushed: dict[str, RunResult]) -> None:
+    result = pushed["float-ids"]
+    manifest = verify(Path(result.pushed or ""))
+    assert (manifest.model, manifest.pipeline, manifest.run) == ("clv", result.pipeline, result.run_id)
+    assert manifest.data_digest == result.data["digest"]
+    assert manifest.settings["features"] == {"cutoff": "2011-09-01", "horizon_days": 91}
+    assert manifest.metrics["test"] == result.test_metrics
+    assert set(manifest.bounds) == {"future_mae_vs_naive", "future_bias", "future_spearman", "future_gini"}
+
+
+# --- the model gate ------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("untouched")
+def test_a_model_of_zeros_is_refused_for_its_bias(spellings: dict[str, Path], root: Path) -> None:
+    missed = refused(run(root, spellings["float-ids"], "float-ids", "clv_variants.zeros"))
+    bias = missed["model future_bias"]
+    assert (bias.slice, bias.bound) == ("overall", "-0.25 .. 0.25")
+    assert bias.value == pytest.approx(-1.0, abs=1e-4)
+    assert bias.shortfall == pytest.approx(0.75, abs=1e-4)
+    assert "model future_gini" in missed
+
+
+@pytest.mark.usefixtures("untouched")
+def test_a_constant_model_is_refused_for_its_ranking(spellings: dict[str, Path], root: Path) -> None:
+    missed = refused(run(root, spellings["float-ids"], "float-ids", "clv_variants.constant"))
+    gini, spearman = missed["model future_gini"], missed["model future_spearman"]
+    assert (gini.slice, gini.bound, spearman.bound) == ("overall", ">= 0.5", ">= 0.35")
+    assert spearman.value == "undefined" or abs(float(spearman.value)) < 0.35
+
+
+@pytest.mark.usefixtures("untouched")
+@pytest.mark.parametrize("line", ["float-ids", "integer-ids"])
+def test_a_model_of_shuffled_labels_is_refused(spellings: dict[str, Path], root: Path, line: str) -> None:
+    missed = refused(run(root, spellings[line], line, "clv_variants.shuffled_labels"))
+    ratio = missed["model future_mae_vs_naive"]
+    assert (ratio.slice, ratio.bound) == ("overall", "<= 0.99")
+    assert float(ratio.value) > 0.99
+    assert ratio.shortfall == pytest.approx(float(ratio.value) - 0.99)
+
+
+@pytest.mark.usefixtures("untouched")
+def test_a_model_worse_than_the_champion_is_refused(
+    spellings: dict[str, Path], pushed: dict[str, RunResult], root: Path
+) -> None:
+    bounds = {"future_mae_vs_naive": {"worsening": 0.0}}
+    missed = refused(run(root, spellings["float-ids"], "float-ids", "clv_variants.worse", bounds=bounds))
+    assert list(missed) == ["model future_mae_vs_naive"]
+    check = missed["model future_mae_vs_naive"]
+    assert check.bound == f"no worse than the champion's {champions_ratio(pushed):.6g}"
+    assert check.shortfall == pytest.approx(float(check.value) - champions_ratio(pushed))
+
+
+def champions_ratio(pushed: dict[str, RunResult]) -> float:
+    (ratio,) = [c.value for c in pushed["float-ids"].checks if c.metric == "future_mae_vs_naive"]
+    return float(ratio)
+
+
+# --- the serving gate ----------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("untouched")
+def test_a_model_that_fails_on_raw_input_is_refused(spellings: dict[str, Path], root: Path) -> None:
+    missed = refused(run(root, spellings["float-ids"], "float-ids", "clv_variants.fails_on_raw_input"))
+    assert list(missed) == ["serving answers raw features"]
+    check = missed["serving answers raw features"]
+    assert (check.slice, check.bound) == ("eval", "no error")
+    assert "StringToNumber" in check.note
+
+
+@pytest.mark.usefixtures("untouched")
+def test_a_model_that_only_one_loader_can_load_is_refused_and_never_champion(
+    spellings: dict[str, Path], pushed: dict[str, RunResult], root: Path
+) -> None:
+    missed = refused(run(root, spellings["float-ids"], "float-ids", "clv_variants.only_tf2_can_load"))
+    (name,) = missed
+    assert name == "serving raw, TensorFlow 1 style = 2"
+    assert "Could not find variable" in missed[name].note
+    after = run(root, spellings["float-ids"], "float-ids")
+    assert after.outcome == "unchanged"
+    (champion,) = [check.bound for check in after.checks if "champion" in check.bound]
+    assert f"{champions_ratio(pushed):.6g}" in champion
+
+
+# --- the data gate -------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("untouched")
+def test_a_date_of_another_century_is_refused_by_the_schema(root: Path, tmp_path: Path) -> None:
+    write_sample(tmp_path / "sample.csv", customers=500)
+    text = (tmp_path / "sample.csv").read_text().replace("2010-12-", "1910-12-")
+    (tmp_path / "spoilt.csv").write_text(text)
+    missed = refused(run(root, tmp_path / "spoilt.csv", "sample"))
+    check = missed["data schema: tenure_days"]
+    assert check.bound == "INT, 0 .. 3660, in 100% of rows"
+    assert str(check.value).startswith("INT, ")
+    assert "values" in check.note
