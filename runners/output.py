@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from absl import logging as absl_logging
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -40,6 +42,7 @@ def libraries_log_to(file: Path) -> Iterator[Console]:
     with file.open("ab") as log, os.fdopen(os.dup(real_out), "w", buffering=1, encoding="utf-8") as screen:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
+        _log_progress()
         try:
             yield Console(file=screen, width=None if screen.isatty() else PLAIN_WIDTH)
         finally:
@@ -49,6 +52,13 @@ def libraries_log_to(file: Path) -> Iterator[Console]:
             os.dup2(real_err, 2)
             os.close(real_out)
             os.close(real_err)
+
+
+def _log_progress() -> None:
+    """TFX tells what it does at level INFO, through absl; Beam would tell of every stage."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True)
+    logging.getLogger("apache_beam").setLevel(logging.WARNING)
+    absl_logging.set_verbosity(absl_logging.INFO)
 
 
 def print_event(console: Console, event: NodeEvent) -> None:

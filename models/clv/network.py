@@ -46,22 +46,35 @@ def build(
       ceiling: the largest prediction, in money. exp extrapolates without bound, and data speak only of
         revenues that were seen.
     """
-    inputs = {
-        NUMERIC: keras.Input((numeric_size,), name=NUMERIC),
-        COUNTRY: keras.Input((), dtype="int64", name=COUNTRY),
-    }
-    z = [_member(inputs, settings["hidden_units"], country_size) for _ in range(settings["members"])]
-    bounded = keras.ops.minimum(keras.ops.concatenate(z, axis=-1), math.log(ceiling / scale))
-    return keras.Model(inputs, keras.ops.exp(bounded) * scale, name="clv")
+    numeric = keras.Input((numeric_size,), name=NUMERIC)
+    country = keras.Input((), dtype="int64", name=COUNTRY)
+    z = _linear_predictors(numeric, country, settings["hidden_units"], settings["members"], country_size)
+    bounded = keras.ops.minimum(z, math.log(ceiling / scale))
+    return keras.Model({NUMERIC: numeric, COUNTRY: country}, keras.ops.exp(bounded) * scale, name="clv")
 
 
-def _member(inputs: Mapping[str, Any], hidden_units: Sequence[int], country_size: int) -> Any:
-    """The linear predictor of one member, [rows, 1]: 0 for everybody before training."""
-    place = keras.layers.Embedding(country_size, 2, embeddings_initializer="zeros")(inputs[COUNTRY])
-    hidden = keras.ops.concatenate([inputs[NUMERIC], place], axis=-1)
+def _linear_predictors(numeric: Any, country: Any, hidden_units: Sequence[int], members: int, country_size: int) -> Any:
+    """The linear predictors of all members, [rows, members]: 0 for everybody before training.
+
+    Members share no weight. They are stacked along an axis because five small matrices cost five times the
+    time of a stack of them.
+    """
+    places = keras.layers.Embedding(country_size, 2 * members, embeddings_initializer="zeros")(country)
+    own = keras.ops.reshape(places, (-1, members, 2))
+    shared = keras.ops.repeat(keras.ops.expand_dims(numeric, 1), members, axis=1)
+    hidden = keras.ops.concatenate([shared, own], axis=-1)
+    # Keras takes the members' axis for part of a filter and would start each member too small: scale undoes it.
+    glorot = keras.initializers.VarianceScaling(scale=members, mode="fan_avg", distribution="uniform")
     for units in hidden_units:
-        hidden = keras.layers.Dense(units, activation="selu")(hidden)
-    return keras.layers.Dense(1, kernel_initializer="zeros")(hidden)
+        hidden = keras.layers.Activation("selu")(_stacked(members, units, glorot)(hidden))
+    return keras.ops.squeeze(_stacked(members, 1, "zeros")(hidden), axis=-1)
+
+
+def _stacked(members: int, units: int, initializer: Any) -> keras.layers.Layer:
+    """A dense layer a member: [rows, members, inputs] -> [rows, members, units]."""
+    return keras.layers.EinsumDense(
+        "bmi,mio->bmo", output_shape=(members, units), bias_axes="mo", kernel_initializer=initializer
+    )
 
 
 def tweedie_deviance(label: Any, prediction: Any, power: float) -> Any:

@@ -21,6 +21,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 import tensorflow_transform as tft
+from tensorflow_transform.saved import saved_transform_io_v2
 
 from models.clv import features, network, preprocessing
 
@@ -42,7 +43,11 @@ class Servable(tf.Module):
     def __init__(self, model: keras.Model, transform: tft.TFTransformOutput) -> None:
         super().__init__()
         self.values = [variable.value for variable in model.variables]
-        self.layer = transform.transform_features_layer()
+        # What `transform_features_layer` holds, without the layer: saving a tf_keras layer traces it once more, for
+        # as long as the training takes. Its attributes keep the vocabulary's tables in the SavedModel.
+        loader = saved_transform_io_v2.SavedModelLoader(transform.transform_savedmodel_dir)
+        self.transform = vars(loader)
+        self.layer = loader.apply_transform_model
 
 
 def save(model: keras.Model, transform: tft.TFTransformOutput, folder: str) -> None:
@@ -56,7 +61,7 @@ def signatures(model: keras.Model, layer: Callable[[Tensors], Tensors]) -> dict[
 
     Args:
       model: from `network.build`.
-      layer: turns raw features into transformed ones, as `TFTransformOutput.transform_features_layer` does.
+      layer: turns raw features into transformed ones, as `TFTransformOutput.transform_features_layer()` does.
     """
 
     def transformed(raw: Mapping[str, tf.Tensor]) -> Tensors:
@@ -69,9 +74,10 @@ def signatures(model: keras.Model, layer: Callable[[Tensors], Tensors]) -> dict[
         outputs = transformed(raw)
         return {name: outputs[name] for name in features.OUTPUTS}
 
+    # Nothing here branches on a tensor, and AutoGraph would spend more time on Keras' code than the training took.
     named = [{name: tf.TensorSpec([None], kind, name=name) for name, kind in input_types().items()}]
     return {
-        "serving_default": tf.function(answer, input_signature=named).get_concrete_function(),
+        "serving_default": tf.function(answer, input_signature=named, autograph=False).get_concrete_function(),
         "serving_examples": _of_examples(answer),
         "transform_features": _of_examples(transformed),
     }
@@ -90,7 +96,7 @@ def _of_examples(answer: Answer) -> Any:
         for name, kind in input_types().items()
     }
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name=EXAMPLES)])
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name=EXAMPLES)], autograph=False)
     def serve(examples: tf.Tensor) -> Tensors:
         return answer(tf.io.parse_example(examples, spec))
 

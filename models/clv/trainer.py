@@ -24,6 +24,8 @@ SHUFFLED = 100_000
 CACHED = 1_000_000
 """Up to so many rows (of about 100 bytes) stay in memory after the first pass; more are read every epoch."""
 HELD_OUT_FOLDS = preprocessing.FOLDS // 10
+STEPS = 10
+"""Steps that TensorFlow takes between two looks of Python's: a step of so small a network is over in a millisecond."""
 GRADIENT_NORM = 1.0
 """Longer gradients are cut to this norm: one whale in a batch must not throw the weights."""
 
@@ -111,7 +113,12 @@ def fit(
     steps = settings["epochs"] * math.ceil(totals.rows / settings["batch_size"])
     rate = keras.optimizers.schedules.CosineDecay(settings["learning_rate"], steps)
     loss = network.revenue_loss(scale=totals.mean, power=settings["tweedie_power"], mae_weight=settings["mae_weight"])
-    model.compile(optimizer=keras.optimizers.Adam(rate, clipnorm=GRADIENT_NORM), loss=loss, jit_compile=False)
+    model.compile(
+        optimizer=keras.optimizers.Adam(rate, clipnorm=GRADIENT_NORM),
+        loss=loss,
+        jit_compile=False,
+        steps_per_execution=STEPS,
+    )
     watched = "loss" if held_out is None else "val_loss"
     # A tenth of the rows is a noisy judge and would favour barely trained weights: it judges the last quarter.
     stop = keras.callbacks.EarlyStopping(
@@ -147,7 +154,7 @@ def splits(
         return rows.map(_pair), None
     fitted = rows.map(lambda row: _pair(_masked(row, row[preprocessing.FOLD] >= HELD_OUT_FOLDS)))
     held_out = rows.map(lambda row: _pair(_masked(row, row[preprocessing.FOLD] < HELD_OUT_FOLDS)))
-    return fitted, held_out
+    return fitted, held_out.cache()
 
 
 def measure(fitted: tf.data.Dataset) -> Totals:

@@ -1,0 +1,181 @@
+"""The command `pipelines`, as people type it: real processes, exit codes, what stands on the screen."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from models.clv.sample import write_sample
+from pipeline.fingerprint import digest_folder
+from runners.local import locked
+
+PIPELINES = Path(sys.executable).parent / "pipelines"
+
+
+def pipelines(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Runs the command from an empty folder, as wide as a page."""
+    command = [str(PIPELINES), *map(str, arguments)]
+    return subprocess.run(
+        command, cwd=cwd, env={**os.environ, "COLUMNS": "160"}, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.fixture(scope="module")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("sample") / "shop.csv"
+    write_sample(path, customers=500)
+    return path
+
+
+# --- a push, then a refusal ------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cli")
+
+
+@pytest.fixture(scope="module")
+def first(root: Path) -> subprocess.CompletedProcess[str]:
+    return pipelines("run", "clv", "--root", root, cwd=root)
+
+
+def test_a_run_without_data_pushes_the_sample(first: subprocess.CompletedProcess[str], root: Path) -> None:
+    assert first.returncode == 0, first.stdout + first.stderr
+    assert "clv-sample-horizon_days-91" in first.stdout
+    for node in ("ExampleGen", "DataGate", "Transform", "Trainer", "ServingGate", "Evaluator", "Pusher"):
+        assert f"> {node}" in first.stdout
+        assert f"+ {node}" in first.stdout
+    for metric in ("future_mae_vs_naive", "future_bias", "future_spearman", "future_gini"):
+        (line,) = [line for line in first.stdout.splitlines() if metric in line and line.startswith("│")]
+        assert "passed" in line
+    assert "left out: no customer id" in first.stdout
+    assert "22,696" in first.stdout
+    assert "PUSHED" in first.stdout
+    assert str(root / "pushed" / "clv-sample-horizon_days-91") in first.stdout
+
+
+def test_libraries_write_to_the_log_and_not_to_the_screen(first: subprocess.CompletedProcess[str], root: Path) -> None:
+    assert first.stderr == ""
+    assert "WARNING" not in first.stdout
+    (log,) = (root / "records").glob("*/*/tfx.log")
+    assert "Running launcher" in log.read_text()
+
+
+def test_a_spoilt_sample_is_refused_in_plain_words(first: subprocess.CompletedProcess[str], root: Path) -> None:
+    before = digest_folder(root / "pushed")
+    spoilt = root / "spoilt.csv"
+    assert pipelines("sample-data", "clv", "--spoilt", "--out", spoilt, cwd=root).returncode == 0
+    for _ in range(2):
+        done = pipelines("run", "clv", "--root", root, "--data", spoilt, "--set", "line=sample", cwd=root)
+        assert done.returncode == 3, done.stdout + done.stderr
+        assert "REFUSED" in done.stdout
+        assert "rows with negative price on raw rows is 1407, must be <= 0 (missed by 1407)" in done.stdout
+        assert "x DataGate" in done.stdout
+        assert "Transform" not in done.stdout
+    assert digest_folder(root / "pushed") == before
+
+
+# --- a user's mistakes -----------------------------------------------------------------------------------
+
+
+def mistake(*arguments: object, cwd: Path) -> str:
+    done = pipelines(*arguments, cwd=cwd)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    assert [line.partition(":")[0] for line in done.stderr.splitlines()] == ["Expected", "Received", "What to do"]
+    return done.stderr
+
+
+def test_an_empty_file(tmp_path: Path) -> None:
+    (tmp_path / "empty.csv").touch()
+    assert "empty.csv" in mistake("run", "clv", "--data", "empty.csv", cwd=tmp_path)
+
+
+def test_a_renamed_column_is_named_with_its_likely_new_name(sample: Path, tmp_path: Path) -> None:
+    renamed = tmp_path / "renamed.csv"
+    renamed.write_text(sample.read_text().replace("CustomerID", "Customer ID", 1))
+    said = mistake("run", "clv", "--data", renamed, cwd=tmp_path)
+    assert "CustomerID" in said
+    assert "Customer ID" in said
+
+
+def test_data_that_end_before_the_horizon(sample: Path, tmp_path: Path) -> None:
+    said = mistake("run", "clv", "--data", sample, "--set", "cutoff=2011-11-01", cwd=tmp_path)
+    assert "up to 2012-01-30" in said
+    assert "2011-12-0" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["run", "clw"], ["'clw'", "clv"]),
+        (["run", "clv", "--data", "nowhere.csv"], ["nowhere.csv"]),
+        (["run", "clv", "--set", "cutof=2011-09-01"], ["'cutof'", "did you mean cutoff?"]),
+        (["run", "clv", "--set", "cutoff=soon"], ["features.cutoff", "'soon'"]),
+        (["run", "clv", "--set", "cutoff"], ["key=value"]),
+        (["run", "clv", "--set", "bounds.mea={upper: 1, reason: a typo in a name}"], ["mea", "future_gini"]),
+        (["run", "clv", "--env", "moon"], ["moon.yaml", "environments there: none"]),
+    ],
+)
+def test_a_wrong_word(arguments: list[str], words: list[str], tmp_path: Path) -> None:
+    said = mistake(*arguments, cwd=tmp_path)
+    assert all(word in said for word in words), said
+
+
+def test_two_runs_in_one_root(sample: Path, tmp_path: Path) -> None:
+    with locked(tmp_path / "runs"):
+        said = mistake_after_start("run", "clv", "--data", sample, cwd=tmp_path)
+    assert "no other run in" in said
+
+
+def mistake_after_start(*arguments: object, cwd: Path) -> str:
+    done = pipelines(*arguments, cwd=cwd)
+    assert done.returncode == 2, done.stdout + done.stderr
+    return done.stderr
+
+
+def test_an_environment_lies_under_the_command_line(sample: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "deploy" / "environments"
+    folder.mkdir(parents=True)
+    (folder / "nightly.yaml").write_text("clv: {training: {seed: 3, epochs: 5}}\n")
+    shown = pipelines("settings", "clv", "--env", "nightly", "--set", "epochs=6", cwd=tmp_path)
+    assert "seed: 3" in shown.stdout
+    assert "epochs: 6" in shown.stdout
+
+
+# --- the small commands ----------------------------------------------------------------------------------
+
+
+def test_help_is_there_before_tensorflow(tmp_path: Path) -> None:
+    program = textwrap.dedent("""
+        import sys
+        from runners.cli import app
+        try:
+            app(["run", "--help"])
+        except SystemExit:
+            print([name for name in ("tensorflow", "tfx", "apache_beam") if name in sys.modules])
+    """)
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert "Exit codes" in done.stdout
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_features_for_analysts(sample: Path, tmp_path: Path) -> None:
+    done = pipelines("features", "clv", "--data", sample, "--out", "features.parquet", cwd=tmp_path)
+    table = pq.read_table(tmp_path / "features.parquet")
+    assert done.returncode == 0, done.stderr
+    assert f"{table.num_rows:,} rows" in done.stdout
+    assert set(table.column("split").to_pylist()) == {"TRAIN", "VALIDATE", "TEST"}
+
+
+def test_doctor_says_that_this_machine_is_fit(tmp_path: Path) -> None:
+    done = pipelines("doctor", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout
+    assert "Python" in done.stdout
