@@ -152,7 +152,7 @@ def _unknown_key(model: Model, key: str, matches: list[str]) -> UserError:
 
 def _as_user_error(model: Model, error: ValidationError) -> UserError:
     """The first setting that is wrong, in words; a setting of several types has a complaint for each."""
-    first = error.errors()[0]
+    first = next((found for found in error.errors() if found["type"] == "extra_forbidden"), error.errors()[0])
     key = ".".join(str(step) for step in first["loc"])
     if first["type"] == "extra_forbidden":
         return _unknown_key(model, key, [])

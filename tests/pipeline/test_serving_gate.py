@@ -1,0 +1,182 @@
+"""What the serving gate finds wrong with real SavedModels of every kind of defect."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tiny
+from google.protobuf import text_format
+from tensorflow_metadata.proto.v0 import schema_pb2
+
+from pipeline.contract import resource
+from pipeline.serving_check import Report, Spec, check_model
+from pipeline.serving_gate import ask_in_fresh_process, serving_inputs
+from pipeline.slice_metrics import RowMetricsConfig
+from pipeline.verdict import Check, sentence
+
+ROWS = 20
+Answer = Callable[[Any], Any]
+
+
+def line(x: Any) -> Any:
+    return 3.0 * x + 2.0
+
+
+def save(folder: Path, raw: Answer = line, examples: Answer = line, **extra: Any) -> str:
+    """A model of two signatures, each with its own idea of the answer."""
+    module = tf.Module()
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, name="x")])
+    def serving_default(x: Any) -> Any:
+        return {"predicted": raw(x), **{name: raw(x) for name in extra}}
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
+    def serving_examples(serialized: Any) -> Any:
+        x = tf.io.parse_example(serialized, {"x": tf.io.FixedLenFeature([], tf.float32)})["x"]
+        return {"predicted": examples(x), **{name: examples(x) for name in extra}}
+
+    signatures = {"serving_default": serving_default, "serving_examples": serving_examples}
+    tf.saved_model.save(module, str(folder), signatures)
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def records(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Examples of y = 3 x + 2, label included."""
+    path = str(tmp_path_factory.mktemp("examples") / "data.gz")
+    with tf.io.TFRecordWriter(path, options="GZIP") as writer:
+        for x in np.linspace(0, 1, ROWS, dtype="float32"):
+            values = {"x": [x], "y": [line(x)]}
+            features = {name: tf.train.Feature(float_list=tf.train.FloatList(value=v)) for name, v in values.items()}
+            writer.write(tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString())
+    return path
+
+
+def spec(model: str, records: str) -> Spec:
+    metrics = RowMetricsConfig(
+        metrics=tiny.MODEL.metrics,
+        bounds={},
+        naive=tiny.MODEL.naive,
+        naive_features=("x",),
+        feature_settings={},
+        weight=None,
+        min_slice_rows=1,
+        code="",
+    )
+    return Spec(
+        model=model,
+        splits={"eval": [records], "test": [records]},
+        features={"x": "float32", "y": "float32"},
+        inputs=("x",),
+        label="y",
+        prediction="predicted",
+        metrics=metrics,
+        judged="eval",
+        tolerance=1e-5,
+    )
+
+
+def refused(report: Report) -> Check:
+    """The first check that did not pass."""
+    return next(check for check in report.checks if not check.passed)
+
+
+def test_a_sound_model_passes_and_its_served_metrics_are_recomputed_for_both_splits(
+    tmp_path: Path, records: str
+) -> None:
+    report = ask_in_fresh_process(spec(save(tmp_path), records))
+    assert all(check.passed for check in report.checks), report
+    assert {split: values["rows"] for split, values in report.metrics.items()} == {"eval": ROWS, "test": ROWS}
+    assert report.metrics["eval"]["mae"] == pytest.approx(0, abs=1e-6)
+
+
+def test_signatures_that_disagree(tmp_path: Path, records: str) -> None:
+    check = refused(check_model(spec(save(tmp_path, examples=lambda x: line(x) * 1.001), records)))
+    assert (check.metric, check.slice, check.bound) == ("tf.Examples = raw", "eval", "<= 1e-05")
+    assert float(check.value) == pytest.approx(0.001, rel=0.01)
+    assert "output 'predicted'" in sentence(check)
+
+
+def test_an_answer_that_depends_on_who_else_is_asked(tmp_path: Path, records: str) -> None:
+    def centred(x: Any) -> Any:
+        return x - tf.reduce_mean(x)
+
+    check = refused(check_model(spec(save(tmp_path, raw=centred, examples=centred), records)))
+    assert check.metric == "one row = many rows"
+
+
+def test_an_answer_that_is_no_number(tmp_path: Path, records: str) -> None:
+    def log(x: Any) -> Any:
+        return tf.math.log(x - 0.01)
+
+    checks = check_model(spec(save(tmp_path, raw=log, examples=log), records)).checks
+    (check,) = [check for check in checks if check.metric == "answers that are NaN or infinite"]
+    assert (check.passed, check.value, check.bound) == (False, 1, "<= 0")
+
+
+def test_an_output_that_is_not_there(tmp_path: Path, records: str) -> None:
+    asked = spec(save(tmp_path), records).model_copy(update={"prediction": "total"})
+    check = refused(check_model(asked))
+    assert (check.metric, check.note) == ("answers total", "there are only ['predicted']")
+
+
+def test_a_signature_that_is_not_there(tmp_path: Path, records: str) -> None:
+    tf.saved_model.save(tf.Module(), str(tmp_path))
+    check = refused(check_model(spec(str(tmp_path), records)))
+    assert check.metric == "loads, TensorFlow 2"
+    assert "no signature serving_default and serving_examples" in check.note
+
+
+def test_an_input_that_a_server_is_not_told(tmp_path: Path, records: str) -> None:
+    """The label is in the file of examples, but not in what the model is asked with."""
+    module = tf.Module()
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
+    def peeking(serialized: Any) -> Any:
+        return {"predicted": tf.io.parse_example(serialized, {"y": tf.io.FixedLenFeature([], tf.float32)})["y"]}
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, name="x")])
+    def raw(x: Any) -> Any:
+        return {"predicted": line(x)}
+
+    tf.saved_model.save(module, str(tmp_path), {"serving_default": raw, "serving_examples": peeking})
+    check = refused(check_model(spec(str(tmp_path), records)))
+    assert check.metric == "tf.Examples = raw"
+    assert "y" in check.note
+
+
+def test_a_folder_that_is_no_model(tmp_path: Path, records: str) -> None:
+    check = refused(ask_in_fresh_process(spec(str(tmp_path), records)))
+    assert (check.metric, check.bound, check.value) == ("loads, TensorFlow 2", "no error", "an error")
+
+
+def test_a_model_that_takes_the_server_down(tmp_path: Path, records: str) -> None:
+    """A model file that kills the process that loads it: here the label's feature has an unknown type name."""
+    asked = spec(save(tmp_path), records)
+    check = refused(ask_in_fresh_process(asked.model_copy(update={"features": {"x": "nonsense"}})))
+    assert check.metric == "survives being asked"
+    assert "the process ended with 1" in check.note
+
+
+def test_a_model_that_does_not_answer_in_time(tmp_path: Path, records: str) -> None:
+    check = refused(ask_in_fresh_process(spec(save(tmp_path), records), timeout=0.5))
+    assert (check.metric, check.note) == ("survives being asked", "no answer within 0.5 s")
+
+
+def test_a_fresh_process_leaves_the_environment_alone(tmp_path: Path, records: str) -> None:
+    before = dict(os.environ)
+    ask_in_fresh_process(spec(save(tmp_path), records), timeout=0.5)
+    assert dict(os.environ) == before
+
+
+def test_serving_inputs_are_those_of_the_schemas_serving_environment() -> None:
+    schema = text_format.Parse(resource("schema.clv:schema.pbtxt").read_text(), schema_pb2.Schema())
+    inputs = serving_inputs(schema)
+    assert "customer_country" in inputs
+    assert not {"target_monetary_value_3M", "future_monetary_value_3M", "customer_id", "split"} & set(inputs)

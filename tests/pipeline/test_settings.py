@@ -1,0 +1,96 @@
+"""Layers of settings, and what a wrong key or value is told."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from models.clv import MODEL
+from models.clv.settings import ClvSettings, Features
+from pipeline.contract import Settings, UserError
+from pipeline.settings import make_settings, pipeline_name, read_assignments, read_environment
+
+
+def clv(*assignments: str, under: dict[str, Any] | None = None) -> ClvSettings:
+    settings: Settings = make_settings(MODEL, under or {}, read_assignments(MODEL, assignments))
+    assert isinstance(settings, ClvSettings)
+    return settings
+
+
+def test_defaults_live_with_the_model() -> None:
+    assert clv() == ClvSettings()
+
+
+def test_a_key_may_leave_out_its_part() -> None:
+    assert clv("cutoff=2011-09-01").features == Features(cutoff=date(2011, 9, 1))
+    assert clv("features.cutoff=2011-09-01") == clv("cutoff=2011-09-01")
+
+
+def test_a_key_below_a_field_changes_that_alone() -> None:
+    changed = clv("bounds.future_gini.lower=0.6").gates.bounds
+    assert changed["future_gini"].lower == 0.6
+    assert changed["future_gini"].reason == ClvSettings().gates.bounds["future_gini"].reason
+    assert changed["future_bias"] == ClvSettings().gates.bounds["future_bias"]
+
+
+def test_the_last_layer_wins() -> None:
+    settings = clv("seed=3", under={"training": {"seed": 1, "epochs": 5}})
+    assert (settings.training.seed, settings.training.epochs) == (3, 5)
+
+
+def test_values_are_yaml() -> None:
+    settings = clv("hidden_units=[8, 4]", "early_stopping=false", "destination=gs://bucket/models")
+    assert settings.training.hidden_units == (8, 4)
+    assert settings.training.early_stopping is False
+    assert settings.gates.destination == "gs://bucket/models"
+
+
+@pytest.mark.parametrize(
+    ("assignment", "expected", "received", "todo"),
+    [
+        ("cutof=auto", "features.cutoff", "'cutof'", "did you mean cutoff?"),
+        ("training.cutoff=auto", "a setting of clv", "'training.cutoff'", "did you mean"),
+        ("epochs=many", "training.epochs: Input should be a valid integer", "'many'", "correct training.epochs"),
+        ("cutoff=soon", "or: Input should be 'auto'", "'soon'", "correct features.cutoff"),
+        ("horizon_days=-3", "greater than or equal to 2", "-3", "correct features.horizon_days"),
+        ("bounds.mea={upper: 1, reason: no such metric}", "bounds of the metrics mae", "mea", "correct gates.bounds"),
+        ("bounds.mae.uper=1", "a setting of clv", "gates.bounds.mae.uper", "did you mean gates.bounds?"),
+        ("seed", "--set key=value", "'seed'", "add the value"),
+        ("line=My Shop", "data.line: String should match pattern", "'My Shop'", "correct data.line"),
+    ],
+)
+def test_a_mistake_is_told_in_three_parts(assignment: str, expected: str, received: str, todo: str) -> None:
+    with pytest.raises(UserError) as caught:
+        clv(assignment)
+    assert expected in caught.value.expected
+    assert received in caught.value.received
+    assert todo in caught.value.todo
+
+
+def test_an_environment_holds_a_section_a_model(tmp_path: Path) -> None:
+    file = tmp_path / "nightly.yaml"
+    file.write_text("clv: {training: {seed: 9}}\nother: {training: {seed: 1}}\n")
+    assert read_environment(MODEL, file) == {"training": {"seed": 9}}
+    file.write_text("other: {training: {seed: 1}}\n")
+    assert read_environment(MODEL, file) == {}
+
+
+@pytest.mark.parametrize("text", ["clv: 3\n", "- clv\n", "clv: {seed: [}\n"])
+def test_an_environment_of_another_shape_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "broken.yaml").write_text(text)
+    with pytest.raises(UserError, match=r"broken\.yaml"):
+        read_environment(MODEL, tmp_path / "broken.yaml")
+
+
+def test_a_missing_environment_names_those_there_are(tmp_path: Path) -> None:
+    (tmp_path / "nightly.yaml").touch()
+    with pytest.raises(UserError, match="environments there: nightly"):
+        read_environment(MODEL, tmp_path / "moon.yaml")
+
+
+def test_line_and_horizon_name_a_pipeline_and_the_cutoff_does_not() -> None:
+    assert pipeline_name(MODEL, clv("line=shop", "cutoff=2011-09-01")) == "clv-shop-horizon_days-91"
+    assert pipeline_name(MODEL, clv("horizon_days=30")) == "clv-main-horizon_days-30"

@@ -1,0 +1,50 @@
+"""kill -9 while a model is being pushed: nothing half-made is visible, and the next run pushes."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import tiny
+
+from pipeline.push import verify, versions
+from runners.local import execute, prepare
+
+PROGRAM = textwrap.dedent("""
+    import os, signal, sys, threading, time
+    from pathlib import Path
+    import tiny
+    from runners.local import execute, prepare
+
+    root = Path(sys.argv[1])
+
+    def kill_once_something_is_written():
+        while not any((root / "pushed").rglob("*.pb")):
+            time.sleep(0.0005)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def observe(event):
+        if (event.node, event.state) == ("Pusher", "started"):
+            threading.Thread(target=kill_once_something_is_written, daemon=True).start()
+
+    execute(prepare(tiny.MODEL, root), observe)
+""")
+
+
+def test_a_killed_push_leaves_nothing_visible_and_the_next_run_pushes(tmp_path: Path) -> None:
+    support = str(Path(tiny.__file__).parents[1])
+    program = f"import sys; sys.path.insert(0, {support!r})\n{PROGRAM}"
+    killed = subprocess.run([sys.executable, "-c", program, str(tmp_path)], capture_output=True, check=False)
+    destination = str(tmp_path / "pushed" / "tiny-sample")
+    assert killed.returncode == -signal.SIGKILL, killed.stderr[-2000:]
+    assert versions(destination) == []
+
+    result = execute(prepare(tiny.MODEL, tmp_path))
+    assert result.outcome == "pushed"
+    assert [node.name for node in result.nodes if node.state == "run"] == ["Pusher"]
+    (version,) = versions(destination)
+    assert verify(Path(version.path)).run == result.run_id
+    assert [path.name for path in Path(destination).iterdir() if path.is_dir()] == [str(version.number)]
