@@ -44,23 +44,32 @@ class _Plain(BaseModel):
 # --- settings ------------------------------------------------------------------------------------
 
 
-class Bound(_Plain):
-    """Bounds of one metric. Both ends are inclusive; NaN is always outside.
+class Range(_Plain):
+    """Values that pass: both ends are inclusive, and NaN is always outside.
 
     Attributes:
       lower: least value that passes, in the metric's unit; None for no lower bound.
       upper: greatest value that passes.
-      worsening: by how much the metric may be worse than the champion's (0 = a tie passes, None = the
-        champion is not compared), in the metric's unit. Applied to the overall slice only: a
-        difference on a small slice is noise.
-      sliced: whether `lower` and `upper` hold on every slice as well, or on all rows only.
-      reason: why this bound and not another, for the people who read a refusal.
     """
 
     lower: float | None = None
     upper: float | None = None
+
+
+class Bound(Range):
+    """Bounds of one metric, on all rows and, if `slices` says so, on each slice.
+
+    Attributes:
+      slices: what must hold on every slice with at least `min_slice_rows` rows; None for nothing. Usually
+        wider than the range on all rows, since few rows scatter more.
+      worsening: by how much the metric may be worse than the champion's (0 = a tie passes, None = the
+        champion is not compared), in the metric's unit. Applied to the overall slice only: a
+        difference on a small slice is noise.
+      reason: why this bound and not another, for the people who read a refusal.
+    """
+
+    slices: Range | None = None
     worsening: float | None = Field(default=None, ge=0)
-    sliced: bool = False
     reason: str = Field(min_length=10)
 
 

@@ -98,7 +98,7 @@ def _thresholds(metric: str, bound: Bound, model: Model) -> Iterator[tuple[str, 
     met = tfma.MetricThreshold(value_threshold=tfma.GenericValueThreshold(upper_bound=DoubleValue(value=0)))
     overall = [tfma.SlicingSpec()]
     yield metric + SHORTFALL, tfma.PerSliceMetricThreshold(slicing_specs=overall, threshold=met)
-    if bound.sliced and model.slices:
+    if bound.slices and model.slices:
         yield (
             metric + SLICED_SHORTFALL,
             tfma.PerSliceMetricThreshold(slicing_specs=_slices(model), threshold=met),
@@ -158,7 +158,7 @@ def _checks(config: RowMetricsConfig, metric: Metric, candidate: _BySlice, champ
     if bound is None:
         return
     for where in sorted(candidate, key=lambda name: (name != OVERALL, name)):
-        if where == OVERALL or bound.sliced:
+        if where == OVERALL or bound.slices:
             yield _bound_check(metric.name, where, bound, candidate[where], config.min_slice_rows)
     if bound.worsening is not None and champion:
         yield _champion_check(metric, bound.worsening, candidate[OVERALL], champion[OVERALL])
@@ -173,7 +173,7 @@ def _bound_check(metric: str, where: str, bound: Bound, found: dict[str, float],
         gate="model",
         metric=metric,
         slice=where,
-        bound=bound_text(bound),
+        bound=bound_text(bound if where == OVERALL or not bound.slices else bound.slices),
         value=value_or_text(found[metric]),
         shortfall=finite_or_none(missed) if not passed else None,
         passed=passed,

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from pipeline.slice_metrics import RowMetricsConfig, Table, evaluate
-from pipeline.verdict import Check, at_most
+from pipeline.verdict import Check, at_most, finite_or_none
 
 RAW, EXAMPLES = "serving_default", "serving_examples"
 BATCH = 4096
@@ -54,10 +54,10 @@ class Spec(BaseModel):
 
 
 class Report(BaseModel):
-    """What came of it: the checks, and each split's metrics recomputed from served answers."""
+    """What came of it: the checks, and each split's metrics recomputed from served answers (None: undefined)."""
 
     checks: list[Check]
-    metrics: dict[str, dict[str, float]]
+    metrics: dict[str, dict[str, float | None]]
 
 
 class Refused(Exception):
@@ -71,7 +71,7 @@ class Refused(Exception):
 def check_model(spec: Spec) -> Report:
     """Asks the model through both loaders, raw and as tf.Examples, and recomputes its metrics."""
     checks: list[Check] = []
-    metrics: dict[str, dict[str, float]] = {}
+    metrics: dict[str, dict[str, float | None]] = {}
     try:
         ask = _attempt(spec, "loads, TensorFlow 2", lambda: _load_tf2(spec.model), checks)
         ask_tf1 = _attempt(spec, "loads, TensorFlow 1 style", lambda: _load_tf1(spec.model), checks)
@@ -204,11 +204,10 @@ def _difference(answer: NDArray[Any], other: NDArray[Any] | None) -> float:
     return float(np.max(np.abs(ours - theirs) / np.maximum(np.maximum(np.abs(ours), np.abs(theirs)), 1)))
 
 
-def _metrics(spec: Spec, columns: Columns, served: Answer) -> dict[str, float]:
+def _metrics(spec: Spec, columns: Columns, served: Answer) -> dict[str, float | None]:
     features = {name: columns[name].astype(float) for name in spec.metrics.features()}
-    return evaluate(
-        spec.metrics, Table(columns[spec.label].astype(float), served[spec.prediction].astype(float), features)
-    )
+    table = Table(columns[spec.label].astype(float), served[spec.prediction].astype(float), features)
+    return {name: finite_or_none(value) for name, value in evaluate(spec.metrics, table).items()}
 
 
 def main(arguments: Iterator[str]) -> None:

@@ -69,9 +69,9 @@ def ask_in_fresh_process(spec: Spec, timeout: float = TIMEOUT_SECONDS) -> Report
         return Report.model_validate_json(answer.read_text())
 
 
-def read_metrics(blessing: Path) -> dict[str, dict[str, float]]:
-    """Returns split -> metric -> value, as the gate left them in the blessing's folder."""
-    metrics: dict[str, dict[str, float]] = json.loads((blessing / METRICS_FILE).read_text())
+def read_metrics(blessing: Path) -> dict[str, dict[str, float | None]]:
+    """Returns split -> metric -> value (None: undefined), as the gate left them in the blessing's folder."""
+    metrics: dict[str, dict[str, float | None]] = json.loads((blessing / METRICS_FILE).read_text())
     return metrics
 
 

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from pipeline.contract import Bound, Metric, Rows, load
+from pipeline.contract import Bound, Metric, Range, Rows, load
 
 SHORTFALL = "/shortfall"
 SLICED_SHORTFALL = "/sliced_shortfall"
@@ -86,7 +86,7 @@ def evaluate(config: RowMetricsConfig, table: Table) -> dict[str, float]:
     return values
 
 
-def shortfall(bound: Bound, value: float) -> float:
+def shortfall(bound: Range, value: float) -> float:
     """Returns the distance from a value to the bound that it misses: 0 if none, inf for NaN and infinity."""
     if not math.isfinite(value):
         return math.inf
@@ -105,8 +105,8 @@ def loss(metric: Metric, value: float) -> float:
 def _companions(metric: Metric, bound: Bound, value: float, enough_rows: bool) -> dict[str, float]:
     missed = shortfall(bound, value)
     values = {metric.name + SHORTFALL: missed}
-    if bound.sliced:
-        values[metric.name + SLICED_SHORTFALL] = missed if enough_rows else 0.0
+    if bound.slices:
+        values[metric.name + SLICED_SHORTFALL] = shortfall(bound.slices, value) if enough_rows else 0.0
     if bound.worsening is not None:
         values[metric.name + LOSS] = loss(metric, value)
     return values

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, FiniteFloat
 
-from pipeline.contract import Bound
+from pipeline.contract import Range
 
 OVERALL = "overall"
 """Name of the slice that holds all rows."""
@@ -85,10 +85,10 @@ def at_most(
     )
 
 
-def bound_text(bound: Bound) -> str:
+def bound_text(bound: Range) -> str:
     """Writes a bound as text that follows "must be".
 
-    >>> bound_text(Bound(lower=0.5, reason="an example"))
+    >>> bound_text(Range(lower=0.5))
     '>= 0.5'
     """
     if bound.lower is not None and bound.upper is not None:

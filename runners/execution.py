@@ -117,7 +117,7 @@ def _checks(outputs: Outputs) -> list[Check]:
     return checks
 
 
-def _metrics(outputs: Outputs) -> dict[str, dict[str, float]]:
+def _metrics(outputs: Outputs) -> dict[str, dict[str, float | None]]:
     return read_metrics(_folder(outputs, "ServingGate", "blessing")) if "ServingGate" in outputs else {}
 
 

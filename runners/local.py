@@ -43,7 +43,7 @@ class RunResult(BaseModel):
     Attributes:
       outcome: pushed; unchanged (passed, but that model is already pushed); refused by a gate; failed.
       checks: of every gate that was reached, in order.
-      test_metrics: metrics of the test split, which gate nothing.
+      test_metrics: metrics of the test split, which gate nothing; None where a metric is undefined.
       pushed: folder of the pushed version that holds this run's model, if any.
       error: why it failed, if it did.
       counts: rows of the raw data by what became of them.
@@ -54,7 +54,7 @@ class RunResult(BaseModel):
     outcome: Outcome
     nodes: list[Node]
     checks: list[Check]
-    test_metrics: dict[str, float]
+    test_metrics: dict[str, float | None]
     pushed: str | None
     error: str | None
     counts: dict[str, int]

@@ -87,7 +87,9 @@ def print_result(console: Console, result: RunResult) -> None:
     if result.checks:
         console.print(_gates(result.checks))
     if result.test_metrics:
-        listed = ", ".join(f"{name} {value:.4g}" for name, value in result.test_metrics.items())
+        listed = ", ".join(
+            f"{name} {'undefined' if value is None else f'{value:.4g}'}" for name, value in result.test_metrics.items()
+        )
         console.print(f"Test split (reported once, gates nothing): {listed}")
     for check in result.checks:
         if check.passed and check.note:

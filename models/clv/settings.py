@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from models.clv.training_settings import Training
-from pipeline.contract import Bound, FeatureSettings, GateSettings, Settings
+from pipeline.contract import Bound, FeatureSettings, GateSettings, Range, Settings
 
 
 class Features(FeatureSettings):
@@ -29,7 +29,10 @@ class Gates(GateSettings):
 
     bounds: dict[str, Bound] = {
         "future_mae_vs_naive": Bound(
-            upper=0.99, worsening=0.05, reason="a model that does not beat a line of arithmetic is not worth its upkeep"
+            upper=0.99,
+            slices=Range(upper=1.25),
+            worsening=0.05,
+            reason="a model that does not beat a line of arithmetic is not worth its upkeep",
         ),
         "future_bias": Bound(
             lower=-0.25,

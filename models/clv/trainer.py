@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import keras
+import numpy as np
 import tensorflow as tf
 import tensorflow_transform as tft
 
@@ -59,7 +60,8 @@ def train(
 ) -> dict[str, Any]:
     """Fits a network on transformed examples and saves it with its signatures.
 
-    Same examples and settings, same weights. To that end Keras', numpy's and Python's global seeds are set.
+    Same examples, in any order, and same settings give the same weights. To that end Keras', numpy's and Python's
+    global seeds are set.
 
     Args:
       examples: file patterns of gzipped TFRecords of transformed examples: the train split.
@@ -149,12 +151,26 @@ def splits(
     files = sorted(path for pattern in examples for path in tf.io.gfile.glob(pattern))
     spec = transform.transformed_feature_spec()
     blocks = tf.data.TFRecordDataset(files, compression_type="GZIP").batch(BLOCK)
-    rows = blocks.map(lambda records: tf.io.parse_example(records, spec))
+    rows = _in_order(blocks.map(lambda records: tf.io.parse_example(records, spec)))
     if not early_stopping:
         return rows.map(_pair), None
     fitted = rows.map(lambda row: _pair(_masked(row, row[preprocessing.FOLD] >= HELD_OUT_FOLDS)))
     held_out = rows.map(lambda row: _pair(_masked(row, row[preprocessing.FOLD] < HELD_OUT_FOLDS)))
     return fitted, held_out.cache()
+
+
+def _in_order(rows: tf.data.Dataset) -> tf.data.Dataset:
+    """The same blocks whichever order Transform wrote the rows in, which differs from run to run.
+
+    More than `CACHED` rows stay as they are: they are not held in memory, and training on them does not repeat to
+    the last bit.
+    """
+    if sum(len(block[preprocessing.LABEL]) for block in rows) > CACHED:
+        return rows
+    found = list(rows.as_numpy_iterator())
+    columns = {name: np.concatenate([block[name] for block in found]) for name in found[0]}
+    order = np.lexsort([key for column in columns.values() for key in np.reshape(column, (len(column), -1)).T])
+    return tf.data.Dataset.from_tensor_slices({name: column[order] for name, column in columns.items()}).batch(BLOCK)
 
 
 def measure(fitted: tf.data.Dataset) -> Totals:

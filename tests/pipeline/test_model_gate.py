@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from tfx.components.evaluator import executor
 from tfx.types import standard_artifacts
 
-from pipeline.contract import Bound, FeatureSettings, GateSettings, Metric, Model, Query, Settings, UserError
+from pipeline.contract import Bound, FeatureSettings, GateSettings, Metric, Model, Query, Range, Settings, UserError
 from pipeline.model_gate import eval_config, metric_values, read_checks
 from pipeline.verdict import Check, bound_text, sentence
 
@@ -31,7 +31,7 @@ class TinyFeatures(FeatureSettings):
 
 
 BOUNDS = {
-    "gini": Bound(lower=0.5, sliced=True, worsening=0, reason=WHY),
+    "gini": Bound(lower=0.5, slices=Range(lower=0.5), worsening=0, reason=WHY),
     "spearman": Bound(lower=0.35, reason=WHY),
     "bias": Bound(lower=-0.25, upper=0.25, worsening=0.05, reason=WHY),
     "ratio": Bound(upper=0.99, worsening=0, reason=WHY),

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pipeline.contract import Bound, Metric
+from pipeline.contract import Bound, Metric, Range
 from pipeline.slice_metrics import RowMetricsConfig, Table, evaluate, loss, shortfall
 
 WHY = "an example in a test"
@@ -67,14 +67,14 @@ def test_the_naive_rule_gets_the_feature_settings() -> None:
 
 
 def test_companions_of_a_bound_that_is_missed() -> None:
-    bounds = {"mae": Bound(upper=1, worsening=0, sliced=True, reason=WHY)}
+    bounds = {"mae": Bound(upper=1, worsening=0, slices=Range(upper=1), reason=WHY)}
     values = evaluate(config(bounds=bounds), table())
     assert values["mae/shortfall"] == values["mae/sliced_shortfall"] == pytest.approx(2 / 3)
     assert values["mae/loss"] == values["mae"]
 
 
 def test_a_small_slice_misses_only_the_bound_for_all_rows() -> None:
-    bounds = {"mae": Bound(upper=1, sliced=True, reason=WHY)}
+    bounds = {"mae": Bound(upper=1, slices=Range(upper=1), reason=WHY)}
     values = evaluate(config(bounds=bounds, min_slice_rows=4), table())
     assert values["mae/sliced_shortfall"] == 0
     assert values["mae/shortfall"] == pytest.approx(2 / 3)

@@ -56,9 +56,10 @@ def run(root: Path, data: Path, line: str, trainer: str = MODEL.run_fn, **gates:
 
 
 def refused(result: RunResult) -> dict[str, Check]:
-    """Missed bounds by `gate metric`; the slice is all rows of the judged split."""
+    """Missed bounds by `gate metric`, those against the champion by `gate metric (champion)`."""
     assert (result.outcome, result.exit_code, result.pushed) == ("refused", 3, None), result
-    return {f"{check.gate} {check.metric}": check for check in result.checks if not check.passed}
+    missed = [check for check in result.checks if not check.passed]
+    return {f"{c.gate} {c.metric}{' (champion)' if 'champion' in c.bound else ''}": c for c in missed}
 
 
 # --- the product's model -------------------------------------------------------------------------------
@@ -132,14 +133,16 @@ def test_a_model_worse_than_the_champion_is_refused(
 ) -> None:
     bounds = {"future_mae_vs_naive": {"worsening": 0.0}}
     missed = refused(run(root, spellings["float-ids"], "float-ids", "clv_variants.worse", bounds=bounds))
-    assert list(missed) == ["model future_mae_vs_naive"]
-    check = missed["model future_mae_vs_naive"]
+    assert list(missed) == ["model future_mae_vs_naive (champion)"]
+    check = missed["model future_mae_vs_naive (champion)"]
     assert check.bound == f"no worse than the champion's {champions_ratio(pushed):.6g}"
     assert check.shortfall == pytest.approx(float(check.value) - champions_ratio(pushed))
 
 
 def champions_ratio(pushed: dict[str, RunResult]) -> float:
-    (ratio,) = [c.value for c in pushed["float-ids"].checks if c.metric == "future_mae_vs_naive"]
+    (ratio,) = [
+        c.value for c in pushed["float-ids"].checks if (c.metric, c.bound) == ("future_mae_vs_naive", "<= 0.99")
+    ]
     return float(ratio)
 
 
@@ -181,4 +184,4 @@ def test_a_date_of_another_century_is_refused_by_the_schema(root: Path, tmp_path
     check = missed["data schema: tenure_days"]
     assert check.bound == "INT, 0 .. 3660, in 100% of rows"
     assert str(check.value).startswith("INT, ")
-    assert "values" in check.note
+    assert "36799" in check.note

@@ -19,6 +19,7 @@ from pipeline.contract import (
     Metric,
     Model,
     Query,
+    Range,
     Settings,
     TrainingSettings,
 )
@@ -38,7 +39,7 @@ class Training(TrainingSettings):
 
 class Gates(GateSettings):
     bounds: dict[str, Bound] = {
-        "relative_mae": Bound(upper=0.5, sliced=True, reason="the rule y = 0 must be beaten by far"),
+        "relative_mae": Bound(upper=0.5, slices=Range(upper=0.5), reason="the rule y = 0 must be beaten by far"),
         "mae": Bound(upper=5.0, worsening=0.001, reason="an error of 5 is of no use to anybody"),
     }
 
