@@ -71,7 +71,7 @@ def test_the_real_transactions_end_in_a_push(pushed: dict[str, RunResult], line:
     assert (result.outcome, result.exit_code) == ("pushed", 0), result
     assert result.pipeline == f"clv-{line}-horizon_days-91"
     assert result.counts == ROWS | LEFT_OUT
-    bounds = {(check.metric, check.bound): check.value for check in result.checks if check.gate == "model"}
+    bounds = {(check.metric, check.bound): float(check.value) for check in result.checks if check.gate == "model"}
     assert bounds["future_mae_vs_naive", "<= 0.99"] <= 0.99
     assert abs(bounds["future_bias", "-0.25 .. 0.25"]) <= 0.25
     assert bounds["future_spearman", ">= 0.35"] >= 0.35

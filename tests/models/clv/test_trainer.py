@@ -64,6 +64,18 @@ def test_the_same_seed_gives_the_same_answers_in_another_process_too(
     np.testing.assert_array_equal(answers[0], answers[2])
 
 
+def test_the_order_of_the_rows_does_not_matter(transformed: Any, table: Any, tmp_path: Path) -> None:
+    """Transform writes the same rows in another order each time."""
+    (path,) = tf.io.gfile.glob(transformed.examples)
+    records = list(tf.data.TFRecordDataset(path, compression_type="GZIP").as_numpy_iterator())
+    with tf.io.TFRecordWriter(str(tmp_path / "reversed-0.gz"), options="GZIP") as writer:
+        for record in reversed(records):
+            writer.write(record)
+    turned = transformed._replace(examples=str(tmp_path / "reversed-*"))
+    assert _train(turned, tmp_path / "turned") == _train(transformed, tmp_path / "straight")
+    np.testing.assert_array_equal(_future(tmp_path / "turned", table), _future(tmp_path / "straight", table))
+
+
 def test_without_early_stopping_all_rows_and_all_epochs_are_used(transformed: Any, tmp_path: Path) -> None:
     history = _train(transformed, tmp_path / "model", Training(epochs=3, early_stopping=False))
     assert (history["rows"], history["epochs"]) == (600, 3)
