@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import json
 import os
 import shutil
 import tempfile
@@ -207,8 +206,3 @@ def addressed_schema(run: Run) -> Path:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, target)
     return target
-
-
-def read_record(folder: Path) -> RunResult:
-    """Returns the record that a run left in its folder."""
-    return RunResult.model_validate(json.loads((folder / "run.json").read_text(encoding="utf-8")))

@@ -75,22 +75,29 @@ def train(
     Raises:
       UserError: no training row has future revenue, or none is held out though early stopping asks for it.
     """
-    keras.utils.set_random_seed(settings["seed"])
     transform = tft.TFTransformOutput(transform_folder)
-    fitted, held_out = splits(examples, transform, early_stopping=settings["early_stopping"])
-    totals = measure(fitted)
+    model, history = fitted(examples, transform, settings)
+    serving.save(model, transform, serving_folder)
+    return history
+
+
+def fitted(
+    examples: Sequence[str], transform: tft.TFTransformOutput, settings: Mapping[str, Any]
+) -> tuple[keras.Model, dict[str, Any]]:
+    """Returns the network fitted on transformed examples, and what `train` says of it; see there."""
+    keras.utils.set_random_seed(settings["seed"])
+    rows, held_out = splits(examples, transform, early_stopping=settings["early_stopping"])
+    totals = measure(rows)
     if held_out is not None:
         _check_held_out(held_out)
     model = network.build(
         settings,
-        numeric_size=fitted.element_spec[0][network.NUMERIC].shape[-1],
+        numeric_size=rows.element_spec[0][network.NUMERIC].shape[-1],
         country_size=transform.vocabulary_size_by_name(preprocessing.VOCABULARY) + preprocessing.OOV_BUCKETS,
         scale=totals.mean,
         ceiling=totals.largest,
     )
-    history = fit(model, fitted, held_out, totals, settings)
-    serving.save(model, transform, serving_folder)
-    return {**totals._asdict(), **history}
+    return model, {**totals._asdict(), **fit(model, rows, held_out, totals, settings)}
 
 
 def fit(

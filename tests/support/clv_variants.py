@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,26 +10,13 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from models.clv import features, network, preprocessing, serving, trainer
-
-Change = Callable[[keras.Model], keras.Model]
+from models.clv import features, preprocessing, serving, trainer
 
 
 def _fitted(fn_args: Any) -> tuple[keras.Model, tft.TFTransformOutput]:
     """The product's network after its own training."""
     transform = tft.TFTransformOutput(fn_args.transform_graph_path)
-    settings = fn_args.custom_config["training"]
-    keras.utils.set_random_seed(settings["seed"])
-    fitted, held_out = trainer.splits(fn_args.train_files, transform, early_stopping=settings["early_stopping"])
-    totals = trainer.measure(fitted)
-    model = network.build(
-        settings,
-        numeric_size=fitted.element_spec[0][network.NUMERIC].shape[-1],
-        country_size=transform.vocabulary_size_by_name(preprocessing.VOCABULARY) + preprocessing.OOV_BUCKETS,
-        scale=totals.mean,
-        ceiling=totals.largest,
-    )
-    trainer.fit(model, fitted, held_out, totals, settings)
+    model, _ = trainer.fitted(fn_args.train_files, transform, fn_args.custom_config["training"])
     return model, transform
 
 
