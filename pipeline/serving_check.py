@@ -1,4 +1,4 @@
-"""Asks a saved model as a server would, in a process of its own: `python -m pipeline.serving_check SPEC REPORT`.
+"""Asks a saved model as a server would; `pipeline.serving_gate` runs it in a process of its own.
 
 The process is fresh on purpose: nothing that training left in memory (variables, registered classes, custom
 objects) can help the model to load. Imports TensorFlow but neither TFX nor TFMA.
@@ -6,8 +6,7 @@ objects) can help the model to load. Imports TensorFlow but neither TFX nor TFMA
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -210,11 +209,7 @@ def _metrics(spec: Spec, columns: Columns, served: Answer) -> dict[str, float | 
     return {name: finite_or_none(value) for name, value in evaluate(spec.metrics, table).items()}
 
 
-def main(arguments: Iterator[str]) -> None:
-    """Reads the spec's file, writes the report's file."""
-    spec, report = Path(next(arguments)), Path(next(arguments))
-    report.write_text(check_model(Spec.model_validate_json(spec.read_text())).model_dump_json(indent=1))
-
-
-if __name__ == "__main__":
-    main(iter(sys.argv[1:]))
+def main(spec: str, report: str) -> None:
+    """Reads the spec from a file, writes the report to one."""
+    found = check_model(Spec.model_validate_json(Path(spec).read_text()))
+    Path(report).write_text(found.model_dump_json(indent=1))

@@ -35,6 +35,13 @@ METRICS_FILE = "metrics.json"
 SERVING_ENVIRONMENT = "SERVING"
 JUDGED_SPLIT, REPORTED_SPLITS = "eval", ("eval", "test")
 TIMEOUT_SECONDS = 900
+# A server has no Keras, so a model must not need it; and TensorFlow takes a third less time to import without it.
+_PROGRAM = f"""
+import sys
+sys.modules["keras"] = sys.modules["tf_keras"] = None
+from {serving_check.__name__} import main
+main(*sys.argv[1:])
+"""
 _DTYPES = {schema_pb2.INT: "int64", schema_pb2.FLOAT: "float32", schema_pb2.BYTES: "string"}
 
 
@@ -49,7 +56,7 @@ def serving_inputs(schema: schema_pb2.Schema) -> tuple[str, ...]:
 
 
 def ask_in_fresh_process(spec: Spec, timeout: float = TIMEOUT_SECONDS) -> Report:
-    """Runs `pipeline.serving_check` in a new interpreter, from an empty folder.
+    """Runs `pipeline.serving_check` in a new interpreter without Keras, from an empty folder.
 
     Returns:
       Its report; where the process died or hung, a report with the one check that says so.
@@ -57,7 +64,7 @@ def ask_in_fresh_process(spec: Spec, timeout: float = TIMEOUT_SECONDS) -> Report
     with tempfile.TemporaryDirectory() as folder:
         question, answer = Path(folder) / "spec.json", Path(folder) / "report.json"
         question.write_text(spec.model_dump_json())
-        command = [sys.executable, "-m", serving_check.__name__, str(question), str(answer)]
+        command = [sys.executable, "-c", _PROGRAM, str(question), str(answer)]
         # Models of tests and of other checkouts are found where this process found them.
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
         try:

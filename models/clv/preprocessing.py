@@ -80,11 +80,13 @@ def _filled(numbers: tf.Tensor) -> tf.Tensor:
 
 def _scaled(numbers: tf.Tensor) -> tf.Tensor:
     """[rows, 2 x numbers]: z-scores carry size, ranks are bounded, so that no whale is far outside."""
-    logs = tf.math.log1p(_filled(numbers))
-    # Beam sums in batches whose size depends on the clock. In 64 bits, and with exact quantiles, that cannot be seen
-    # in the 32 bits of the answer: the same data give the same features.
-    scores = tf.cast(tft.scale_to_z_score(tf.cast(logs, tf.float64), elementwise=True), tf.float32)
-    buckets = tft.bucketize(logs, BUCKETS, epsilon=QUANTILE_ERROR, elementwise=True)
+    filled = _filled(numbers)
+    # Beam takes batches whose size depends on the clock, and the last bits of a sum, even of a logarithm, depend on the
+    # batch. In 64 bits, and with exact quantiles, that cannot be seen in the 32 bits of the answer: the same data give
+    # the same features.
+    logs = tf.math.log1p(tf.cast(filled, tf.float64))
+    scores = tf.cast(tft.scale_to_z_score(logs, elementwise=True), tf.float32)
+    buckets = tft.bucketize(filled, BUCKETS, epsilon=QUANTILE_ERROR, elementwise=True)
     ranks = tf.cast(buckets, tf.float32) / (BUCKETS - 1) - 0.5
     known = ~tf.math.is_nan(numbers)
     return tf.concat([tf.where(known, scores, 0.0), tf.where(known, ranks, 0.0)], axis=1)

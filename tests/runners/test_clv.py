@@ -56,10 +56,15 @@ def run(root: Path, data: Path, line: str, trainer: str = MODEL.run_fn, **gates:
 
 
 def refused(result: RunResult) -> dict[str, Check]:
-    """Missed bounds by `gate metric`, those against the champion by `gate metric (champion)`."""
+    """Missed bounds by `gate metric`, with `(champion)` or the slice behind it where it is not about all rows' range."""
     assert (result.outcome, result.exit_code, result.pushed) == ("refused", 3, None), result
-    missed = [check for check in result.checks if not check.passed]
-    return {f"{c.gate} {c.metric}{' (champion)' if 'champion' in c.bound else ''}": c for c in missed}
+    return {_name(check): check for check in result.checks if not check.passed}
+
+
+def _name(check: Check) -> str:
+    against = " (champion)" if "champion" in check.bound else ""
+    where = f" on {check.slice}" if "=" in check.slice else ""
+    return f"{check.gate} {check.metric}{against}{where}"
 
 
 # --- the product's model -------------------------------------------------------------------------------
