@@ -53,11 +53,12 @@ def run(
     Exit codes: 0 pushed or nothing new to push; 1 failed; 2 mistake in command, settings or data; 3 refused by a gate.
     """
     from runners import local, output
+    from runners.run import prepare
 
     contract = find_model(model)
     layers = [read_environment(contract, ENVIRONMENTS / f"{env}.yaml")] if env else []
     layers.append(read_assignments(contract, assignments or []))
-    prepared = local.prepare(contract, root, data=data, layers=tuple(layers), use_cache=cache)
+    prepared = prepare(contract, root, data=data, layers=tuple(layers), use_cache=cache)
     with output.libraries_log_to(prepared.folder / "tfx.log") as console:
         console.print(f"[bold]{prepared.pipeline}[/], run {prepared.run_id}, data {prepared.raw.report.source}")
         console.print("Loading TFX; this takes about half a minute.")
@@ -97,10 +98,10 @@ def features(
 ) -> None:
     """Write the model's feature table, all splits, for analysts."""
     from pipeline.ingestion.raw import export_features
-    from runners import local
+    from runners.run import prepare
 
     contract = find_model(model)
-    prepared = local.prepare(contract, root, data=data, layers=(read_assignments(contract, assignments or []),))
+    prepared = prepare(contract, root, data=data, layers=(read_assignments(contract, assignments or []),))
     rows = export_features(prepared.raw, contract.source, prepared.settings.features, out)
     Console().print(f"Wrote {rows:,} rows to {out}", soft_wrap=True)
 

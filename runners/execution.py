@@ -27,7 +27,10 @@ from pipeline.push.executor import NEW, AtomicPushExecutor
 from pipeline.serving_gate import read_metrics
 from pipeline.verdict import Check
 from runners.dag_runner import NodeEvent, NodeFailed, ObservedDagRunner, Observer
-from runners.local import BEAM_ARGS, Node, Outcome, Run, RunResult, addressed_schema
+from runners.run import Node, Outcome, Run, RunResult, addressed_schema
+
+# The in-process engine of Beam's DirectRunner. By its own name, because "DirectRunner" first tries to download Prism.
+BEAM_ARGS = ["--runner=FnApiRunner", "--direct_running_mode=in_memory", "--direct_num_workers=1"]
 
 Outputs = Mapping[str, Mapping[str, list[mlmd.Artifact]]]
 
@@ -56,7 +59,7 @@ def execute(run: Run, observe: Observer) -> RunResult:
         error=error,
         counts=_counts(run.raw.report),
         settings=run.settings.model_dump(mode="json"),
-        data={"file": run.raw.report.source, "digest": run.raw.digest},
+        data={"file": run.raw.report.source, "digest": run.raw.digest, "quarantine": str(run.raw.quarantine)},
         folder=str(run.folder),
     )
 

@@ -1,138 +1,19 @@
-"""Runs a model's pipeline on this machine: DuckDB, Beam in this process, SQLite, a folder to push to."""
+"""Runs a prepared run on this machine: alone in its root, with its temporary files below it."""
 
 from __future__ import annotations
 
-import datetime
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import filelock
-from pydantic import BaseModel
 
-from pipeline.contract import Model, Settings, UserError, load, resource
-from pipeline.fingerprint import digest_code, digest_file
-from pipeline.ingestion.raw import RawTable, ask, load_raw
-from pipeline.settings import make_settings, pipeline_name
-from pipeline.verdict import Check
-
-Outcome = Literal["pushed", "unchanged", "refused", "failed"]
-EXIT_CODES: dict[Outcome, int] = {"pushed": 0, "unchanged": 0, "failed": 1, "refused": 3}
-SAMPLE_LINE = "sample"
-# The in-process engine of Beam's DirectRunner. By its own name, because "DirectRunner" first tries to download Prism.
-BEAM_ARGS = ["--runner=FnApiRunner", "--direct_running_mode=in_memory", "--direct_num_workers=1"]
-
-
-class Node(BaseModel):
-    """What a node of the DAG did: `state` is run, cached, resolved or failed; seconds are wall-clock."""
-
-    name: str
-    state: str
-    seconds: float
-
-
-class RunResult(BaseModel):
-    """What a run came to; also the content of its `run.json`.
-
-    Attributes:
-      outcome: pushed; unchanged (passed, but that model is already pushed); refused by a gate; failed.
-      checks: of every gate that was reached, in order.
-      test_metrics: metrics of the test split, which gate nothing; None where a metric is undefined.
-      pushed: folder of the pushed version that holds this run's model, if any.
-      error: why it failed, if it did.
-      counts: rows of the raw data by what became of them.
-    """
-
-    run_id: str
-    pipeline: str
-    outcome: Outcome
-    nodes: list[Node]
-    checks: list[Check]
-    test_metrics: dict[str, float | None]
-    pushed: str | None
-    error: str | None
-    counts: dict[str, int]
-    settings: dict[str, Any]
-    data: dict[str, str]
-    folder: str
-
-    @property
-    def exit_code(self) -> int:
-        """0 pushed or nothing new to push, 1 failed, 3 refused."""
-        return EXIT_CODES[self.outcome]
-
-
-@dataclass
-class Run:
-    """A prepared run: data read and settings resolved, nothing executed yet."""
-
-    model: Model
-    settings: Settings
-    raw: RawTable
-    root: Path
-    use_cache: bool = True
-    run_id: str = field(default_factory=lambda: datetime.datetime.now().strftime("%Y%m%dT%H%M%S.%f"))
-
-    @property
-    def pipeline(self) -> str:
-        """Name of the pipeline."""
-        return pipeline_name(self.model, self.settings)
-
-    @property
-    def folder(self) -> Path:
-        """Folder of the run's record: log, `run.json`."""
-        return self.root / "records" / self.pipeline / self.run_id
-
-    @property
-    def destination(self) -> str:
-        """Where models of this pipeline are pushed to, versions below it."""
-        base = self.settings.gates.destination or str(self.root / "pushed")
-        return f"{base.rstrip('/')}/{self.pipeline}"
-
-
-def prepare(
-    model: Model,
-    root: Path,
-    *,
-    data: Path | None = None,
-    layers: tuple[Mapping[str, Any], ...] = (),
-    use_cache: bool = True,
-) -> Run:
-    """Reads the raw data and resolves the settings against it.
-
-    Args:
-      model: the contract.
-      root: folder that receives everything that runs write.
-      data: raw input; the model's generated sample if None.
-      layers: settings over the model's defaults, the last on top.
-      use_cache: whether nodes may be taken from the cache.
-
-    Raises:
-      UserError: data or settings that cannot be used.
-    """
-    root = root.resolve()
-    line: Mapping[str, Any] = {"data": {"line": SAMPLE_LINE}} if data is None else {}
-    settings = make_settings(model, line, *layers)
-    raw = load_raw(data or sample(model, root), model.source, root / "data")
-    settings = load(model.source.resolve)(settings, ask(raw, model.source))
-    return Run(model, settings, raw, root, use_cache)
-
-
-def sample(model: Model, root: Path) -> Path:
-    """Returns the model's generated sample, made where it is missing."""
-    code = digest_code(model.sample_data.rpartition(".")[0])
-    path = root / "sample" / f"{model.name}-{code}.csv"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_suffix(".part.csv")
-        load(model.sample_data)(unfinished)
-        unfinished.rename(path)
-    return path
+from pipeline.contract import UserError
+from runners.run import Run, RunResult
 
 
 @contextmanager
@@ -196,13 +77,3 @@ def execute(run: Run, observe: Callable[[Any], None] = lambda _event: None) -> R
         run.folder.mkdir(parents=True, exist_ok=True)
         (run.folder / "run.json").write_text(result.model_dump_json(indent=1), encoding="utf-8")
     return result
-
-
-def addressed_schema(run: Run) -> Path:
-    """Returns the schema at a path that changes with its content, which is TFX's cache key."""
-    source = resource(run.model.schema_file)
-    target = run.root / "schemas" / digest_file(source) / source.name
-    if not target.exists():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, target)
-    return target

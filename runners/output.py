@@ -16,7 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from pipeline.verdict import Check, number, sentence
-from runners.local import RunResult
+from runners.run import RunResult
 
 if TYPE_CHECKING:
     from runners.dag_runner import NodeEvent
@@ -84,6 +84,8 @@ def print_event(console: Console, event: NodeEvent) -> None:
 def print_result(console: Console, result: RunResult) -> None:
     """Prints counts, the table of the gates, the test split's metrics and the verdict in words."""
     console.print(_counts(result))
+    if result.counts.get("quarantined"):
+        console.print(f"Unusable rows, each with its reason: {result.data['quarantine']}", soft_wrap=True)
     if result.checks:
         console.print(_gates(result.checks))
     if result.test_metrics:

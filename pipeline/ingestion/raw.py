@@ -71,6 +71,11 @@ class RawTable:
     digest: str
     report: RawReport
 
+    @property
+    def quarantine(self) -> Path:
+        """The unusable rows, with row number and reason."""
+        return self.parquet.with_name("quarantine.csv")
+
 
 def load_raw(path: Path, query: Query, workspace: Path) -> RawTable:
     """Returns the typed table of a raw file, from the workspace if it is already there.

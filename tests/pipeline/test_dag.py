@@ -28,7 +28,8 @@ from pipeline.model_gate import metric_values
 from pipeline.push import verify, versions
 from pipeline.serving_gate import read_metrics
 from pipeline.settings import make_settings
-from runners.local import RunResult, execute, prepare
+from runners.local import execute
+from runners.run import RunResult, prepare
 
 AFTER_TRAINING = {"ServingGate", "Evaluator", "Pusher"}
 AFTER_SCHEMA = {"ExampleValidator", "DataGate", "Transform", "Trainer", *AFTER_TRAINING}

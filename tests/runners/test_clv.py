@@ -14,9 +14,11 @@ import pytest
 from models.clv import MODEL
 from models.clv.sample import write_sample
 from pipeline.fingerprint import digest_folder
+from pipeline.model_gate import metric_values
 from pipeline.push import verify
 from pipeline.verdict import Check
-from runners.local import RunResult, execute, prepare
+from runners.local import execute
+from runners.run import RunResult, prepare
 
 CUTOFF = {"features": {"cutoff": "2011-09-01"}}
 ROWS = {"read": 541_909, "quarantined": 0, "usable": 541_909}
@@ -56,7 +58,7 @@ def run(root: Path, data: Path, line: str, trainer: str = MODEL.run_fn, **gates:
 
 
 def refused(result: RunResult) -> dict[str, Check]:
-    """Missed bounds by `gate metric`, with `(champion)` or the slice behind it where it is not about all rows' range."""
+    """Missed bounds by `gate metric`, and `(champion)` or the slice behind it where they are not about all rows."""
     assert (result.outcome, result.exit_code, result.pushed) == ("refused", 3, None), result
     return {_name(check): check for check in result.checks if not check.passed}
 
@@ -68,6 +70,15 @@ def _name(check: Check) -> str:
 
 
 # --- the product's model -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("line", ["float-ids", "integer-ids"])
+def test_served_answers_have_the_evaluators_metrics(pushed: dict[str, RunResult], root: Path, line: str) -> None:
+    manifest = verify(Path(pushed[line].pushed or ""))
+    evaluations = (root / "artifacts" / pushed[line].pipeline / "Evaluator" / "evaluation").iterdir()
+    first = min(evaluations, key=lambda path: int(path.name))
+    evaluated = metric_values(str(first))["overall"]
+    assert manifest.metrics["eval"] == pytest.approx(evaluated, rel=1e-5)
 
 
 @pytest.mark.parametrize("line", ["float-ids", "integer-ids"])

@@ -11,13 +11,15 @@ from pathlib import Path
 import tiny
 
 from pipeline.push import verify, versions
-from runners.local import execute, prepare
+from runners.local import execute
+from runners.run import prepare
 
 PROGRAM = textwrap.dedent("""
     import os, signal, sys, threading, time
     from pathlib import Path
     import tiny
-    from runners.local import execute, prepare
+    from runners.local import execute
+    from runners.run import prepare
 
     root = Path(sys.argv[1])
 
