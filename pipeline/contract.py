@@ -16,9 +16,9 @@ import importlib
 import importlib.util
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, SerializeAsAny, model_validator
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -44,6 +44,10 @@ class _Plain(BaseModel):
 # --- settings ------------------------------------------------------------------------------------
 
 
+Reason = Annotated[str, Field(min_length=10)]
+"""Why, in plain words, for the people who read a report."""
+
+
 class Range(_Plain):
     """Values that pass: both ends are inclusive, and NaN is always outside.
 
@@ -52,8 +56,14 @@ class Range(_Plain):
       upper: greatest value that passes.
     """
 
-    lower: float | None = None
-    upper: float | None = None
+    lower: FiniteFloat | None = None
+    upper: FiniteFloat | None = None
+
+    @model_validator(mode="after")
+    def _some_value_passes(self) -> Range:
+        if self.lower is not None and self.upper is not None and self.lower > self.upper:
+            raise ValueError(f"a lower bound at most the upper one, not {self.lower:g} above {self.upper:g}")
+        return self
 
 
 class Bound(Range):
@@ -69,8 +79,8 @@ class Bound(Range):
     """
 
     slices: Range | None = None
-    worsening: float | None = Field(default=None, ge=0)
-    reason: str = Field(min_length=10)
+    worsening: FiniteFloat | None = Field(default=None, ge=0)
+    reason: Reason
 
 
 class DataSettings(_Plain):
@@ -95,7 +105,7 @@ class TrainingSettings(_Plain):
       seed: of every random choice of the training. Same data and settings, same metrics.
     """
 
-    seed: int = Field(default=7, ge=0)
+    seed: int = Field(default=7, ge=0, le=2**32 - 1)
 
 
 class GateSettings(_Plain):
@@ -111,11 +121,11 @@ class GateSettings(_Plain):
     """
 
     max_quarantined_share: float = Field(default=0.01, ge=0, le=1)
-    allowed_anomalies: dict[str, str] = {}
+    allowed_anomalies: dict[str, Reason] = {}
     bounds: dict[str, Bound] = {}
     min_slice_rows: int = Field(default=30, ge=1)
-    serving_tolerance: float = Field(default=1e-5, gt=0)
-    destination: str | None = None
+    serving_tolerance: float = Field(default=1e-5, gt=0, le=0.01)
+    destination: str | None = Field(default=None, pattern=r"^(gs://[a-z0-9][a-z0-9._-]+(/.*)?|[^:]+)$")
 
 
 class Settings(_Plain):
@@ -244,7 +254,6 @@ class Model(_Plain):
       settings: the model's settings, with defaults.
       identity: settings keys that, with name and data line, name the pipeline.
       dataset: the public data set that `pipelines fetch` brings, if there is one.
-      commands: dotted path of a typer app with the model's own commands, or None.
     """
 
     name: str
@@ -265,7 +274,6 @@ class Model(_Plain):
     settings: type[Settings]
     identity: tuple[str, ...] = ()
     dataset: PublicDataset | None = None
-    commands: str | None = None
 
     @model_validator(mode="after")
     def _bounds_name_metrics(self) -> Model:

@@ -123,11 +123,15 @@ def describe_statistics(name: str, statistics: statistics_pb2.DatasetFeatureStat
 
 
 def unknown_value_checks(
-    split: str, schema: schema_pb2.Schema, statistics: statistics_pb2.DatasetFeatureStatistics
+    split: str,
+    schema: schema_pb2.Schema,
+    statistics: statistics_pb2.DatasetFeatureStatistics,
+    allowed: Mapping[str, str],
 ) -> Iterator[Check]:
     """Yields one check a feature whose domain need not be complete: unknown values are reported, bounded by share.
 
-    Where a domain is complete (no `distribution_constraints`), an unknown value is an anomaly of the schema.
+    A feature with an allowed anomaly is reported without a bound. Where a domain is complete, without
+    `distribution_constraints`, an unknown value is an anomaly of the schema.
     """
     for feature in (feature for feature in schema.feature if feature.HasField("distribution_constraints")):
         known = _known_values(feature, schema)
@@ -138,7 +142,7 @@ def unknown_value_checks(
         unknown = {bucket.label: bucket.sample_count for bucket in buckets if bucket.label not in known}
         share = sum(unknown.values()) / max(stats.string_stats.common_stats.num_non_missing, 1)
         yield at_most(
-            1 - _least_known_share(feature),
+            1.0 if feature.name in allowed else 1 - _least_known_share(feature),
             share,
             gate="data",
             metric=f"unknown {feature.name}",
@@ -211,7 +215,7 @@ class Executor(base_executor.BaseExecutor):  # type: ignore[misc]
             statistics = stats_artifact_utils.load_statistics(single["statistics"], split).proto().datasets[0]
             anomalies = _read_anomalies(single["anomalies"], split)
             checks += anomaly_checks(split, anomalies, schema, statistics, allowed)
-            checks += unknown_value_checks(split, schema, statistics)
+            checks += unknown_value_checks(split, schema, statistics, allowed)
         conclude(checks, Path(artifact_utils.get_single_uri(output_dict["report"])))
 
 

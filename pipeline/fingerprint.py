@@ -29,12 +29,17 @@ def digest_json(value: Any) -> str:
 
 
 def digest_file(path: Path) -> str:
-    """Returns the digest of a file's content, read in blocks (memory stays flat)."""
+    """Returns the shortened sha256 of a file's content, as hex."""
+    return sha256_file(path)[:LENGTH]
+
+
+def sha256_file(path: Path) -> str:
+    """Returns the sha256 of a file's content, as hex, read in blocks (memory stays flat)."""
     state = hashlib.sha256()
     with path.open("rb") as file:
-        for block in iter(lambda: file.read(1 << 20), b""):
+        while block := file.read(1 << 20):
             state.update(block)
-    return state.hexdigest()[:LENGTH]
+    return state.hexdigest()
 
 
 def digest_folder(folder: Path) -> str:

@@ -16,7 +16,8 @@ REPORT_FILE = "checks.json"
 class GateReport(artifact.Artifact):  # type: ignore[misc]
     """Artifact: what a gate checked, as `checks.json` in its folder."""
 
-    TYPE_NAME = "GateReport"
+    # Kubeflow wants a namespace before the name of a type that is not its own.
+    TYPE_NAME = "pipelines.GateReport"
 
 
 class GateRefusal(Exception):

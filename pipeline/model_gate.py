@@ -16,11 +16,9 @@ from tensorflow_model_analysis.writers import eval_config_writer
 from pipeline.contract import Bound, Metric, Model, Settings, UserError
 from pipeline.fingerprint import digest_code
 from pipeline.row_metrics import NAME, RowMetrics
+from pipeline.serving_check import EXAMPLES
 from pipeline.slice_metrics import LOSS, ROWS, SHORTFALL, SLICED_SHORTFALL, RowMetricsConfig
 from pipeline.verdict import OVERALL, Check, bound_text, finite_or_none, number, value_or_text
-
-SIGNATURE = "serving_examples"
-"""Signature that the Evaluator asks: one input, serialized tf.Examples."""
 
 # --- the question --------------------------------------------------------------------------------
 
@@ -66,7 +64,7 @@ def _code(model: Model) -> str:
 def _model_spec(model: Model) -> tfma.ModelSpec:
     return tfma.ModelSpec(
         model_type=tfma.TF_GENERIC,
-        signature_name=SIGNATURE,
+        signature_name=EXAMPLES,
         label_key=model.label,
         prediction_key=model.prediction,
     )

@@ -20,6 +20,7 @@ from pipeline.verdict import Check, at_most, finite_or_none
 
 RAW, EXAMPLES = "serving_default", "serving_examples"
 BATCH = 4096
+ONE_ROW = "one row = many rows"
 Columns = dict[str, NDArray[Any]]
 Answer = dict[str, NDArray[Any]]
 Ask = Callable[[str, Mapping[str, Any]], Answer]
@@ -79,11 +80,13 @@ def check_model(spec: Spec) -> Report:
         checks.append(_finite(spec, served))
         for metric, step in {
             "tf.Examples = raw": lambda: _ask_examples(ask, spec, records),
-            "one row = many rows": lambda: _ask_raw(ask, spec, {k: v[:1] for k, v in columns.items()}),
+            ONE_ROW: lambda: _ask_raw(ask, spec, {k: v[:1] for k, v in columns.items()}),
             "raw, TensorFlow 1 style = 2": lambda: _ask_raw(ask_tf1, spec, columns),
             "tf.Examples, TensorFlow 1 style = 2": lambda: _ask_examples(ask_tf1, spec, records),
         }.items():
-            checks.append(_alike(spec, metric, served, _attempt(spec, metric, step)))
+            rows = 1 if metric == ONE_ROW else len(records)
+            asked = {name: answer[:rows] for name, answer in served.items()}
+            checks.append(_alike(spec, metric, asked, _attempt(spec, metric, step)))
         for split in spec.splits:
             columns, _ = _read(spec, split)
             metrics[split] = _metrics(spec, columns, _ask_raw(ask, spec, columns))
@@ -189,18 +192,20 @@ def _finite(spec: Spec, served: Answer) -> Check:
 
 
 def _alike(spec: Spec, metric: str, served: Answer, other: Answer) -> Check:
-    """Compares answers output by output; `other` may answer fewer rows (the first ones)."""
+    """Compares two answers to the same rows, output by output."""
     worst, where = max((_difference(answer, other.get(name)), name) for name, answer in served.items())
     note = f"greatest relative difference, of output {where!r}"
     return at_most(spec.tolerance, worst, gate="serving", metric=metric, where=spec.judged, note=note)
 
 
 def _difference(answer: NDArray[Any], other: NDArray[Any] | None) -> float:
-    """Greatest difference relative to the larger magnitude, at least 1; infinite where shapes disagree."""
-    if other is None or not len(other) or answer.shape[1:] != other.shape[1:]:
+    """Greatest difference relative to the larger magnitude, at least 1; infinite for another shape or no number."""
+    if other is None or answer.shape != other.shape:
         return float("inf")
-    ours, theirs = answer[: len(other)].astype(float), other.astype(float)
-    return float(np.max(np.abs(ours - theirs) / np.maximum(np.maximum(np.abs(ours), np.abs(theirs)), 1)))
+    ours, theirs = answer.astype(float), other.astype(float)
+    with np.errstate(invalid="ignore"):
+        worst = float(np.max(np.abs(ours - theirs) / np.maximum(np.maximum(np.abs(ours), np.abs(theirs)), 1)))
+    return worst if np.isfinite(worst) else float("inf")
 
 
 def _metrics(spec: Spec, columns: Columns, served: Answer) -> dict[str, float | None]:

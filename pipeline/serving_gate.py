@@ -28,10 +28,10 @@ from pipeline.contract import Model, Settings
 from pipeline.fingerprint import digest_code
 from pipeline.gate import conclude
 from pipeline.model_gate import row_metrics_config
+from pipeline.push.manifest import METRICS_FILE
 from pipeline.serving_check import Report, Spec
 from pipeline.verdict import Check
 
-METRICS_FILE = "metrics.json"
 SERVING_ENVIRONMENT = "SERVING"
 JUDGED_SPLIT, REPORTED_SPLITS = "eval", ("eval", "test")
 TIMEOUT_SECONDS = 900

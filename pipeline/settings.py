@@ -56,7 +56,7 @@ def read_environment(model: Model, file: Path) -> dict[str, Any]:
             received=f"{error.strerror or error} (environments there: {found})",
             todo="correct --env, or write that file",
         ) from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise UserError(expected=f"YAML in {file}", received=str(error), todo="correct the file") from error
     section = content.get(model.name, {}) if isinstance(content, dict) else None
     if not isinstance(section, dict):
@@ -100,7 +100,7 @@ def pipeline_name(model: Model, settings: Settings) -> str:
 def _parse(value: str) -> Any:
     try:
         return yaml.safe_load(value)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError):  # A day that no month has is a ValueError of PyYAML's.
         return value
 
 

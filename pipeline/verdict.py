@@ -29,7 +29,7 @@ class Check(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    gate: Literal["data", "serving", "model", "push"]
+    gate: Literal["data", "serving", "model"]
     metric: str
     slice: str = OVERALL
     bound: str
@@ -62,7 +62,7 @@ def at_most(
     bound: float,
     value: float,
     *,
-    gate: Literal["data", "serving", "model", "push"],
+    gate: Literal["data", "serving", "model"],
     metric: str,
     where: str,
     note: str = "",

@@ -5,13 +5,13 @@ from __future__ import annotations
 import sys
 import tempfile
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated, Any, Optional
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
-from pipeline.contract import UserError, find_model, load
+from pipeline.contract import Model, UserError, find_model, load
 from pipeline.settings import make_settings, read_assignments, read_environment
 
 ENVIRONMENTS = Path("deploy/environments")
@@ -32,6 +32,12 @@ Data = Annotated[
     Optional[Path],  # noqa: UP045
     typer.Option(help="Raw input: .csv, .csv.gz, .parquet or .xlsx. A generated sample if left out."),
 ]
+
+
+def _layers(model: Model, env: str | None, assignments: list[str] | None) -> tuple[dict[str, Any], ...]:
+    """The layers of settings over the model's defaults: those of the environment, under those of `--set`."""
+    environment = [read_environment(model, ENVIRONMENTS / f"{env}.yaml")] if env else []
+    return (*environment, read_assignments(model, assignments or []))
 
 
 @app.callback()
@@ -56,13 +62,17 @@ def run(
     from runners.run import prepare
 
     contract = find_model(model)
-    layers = [read_environment(contract, ENVIRONMENTS / f"{env}.yaml")] if env else []
-    layers.append(read_assignments(contract, assignments or []))
-    prepared = prepare(contract, root, data=data, layers=tuple(layers), use_cache=cache)
+    prepared = prepare(contract, root, data=data, layers=_layers(contract, env, assignments), use_cache=cache)
     with output.libraries_log_to(prepared.folder / "tfx.log") as console:
-        console.print(f"[bold]{prepared.pipeline}[/], run {prepared.run_id}, data {prepared.raw.report.source}")
+        console.print(
+            f"{contract.title}: [bold]{prepared.pipeline}[/], run {prepared.run_id}, data {prepared.raw.report.source}"
+        )
         console.print("Loading TFX; this takes about half a minute.")
-        result = local.execute(prepared, lambda event: output.print_event(console, event))
+        try:
+            result = local.execute(prepared, lambda event: output.print_event(console, event))
+        except KeyboardInterrupt:
+            console.print("Interrupted. The same command goes on from the nodes that finished.")
+            raise typer.Exit(130) from None
         output.print_result(console, result)
     raise typer.Exit(result.exit_code)
 
@@ -77,15 +87,22 @@ def sample_data(
     """Write a generated sample of raw input to a file that you can open."""
     contract = find_model(model)
     path = out or Path(f"{model}-sample{'-spoilt' if spoilt else ''}.csv")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder:
-        clean = Path(folder) / f"clean{''.join(path.suffixes)}" if spoilt else path
-        load(contract.sample_data)(clean, seed)
-        if spoilt:
-            load(contract.spoil_data)(clean, path)
+    try:
+        _write_sample(contract, path, seed, spoilt)
+    except OSError as error:
+        raise UserError(expected="a place to write to", received=str(error), todo="choose another --out") from error
     Console().print(
         f"Wrote {path}: generated, no real customers. Try: pipelines run {model} --data {path}", soft_wrap=True
     )
+
+
+def _write_sample(model: Model, path: Path, seed: int, spoilt: bool) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        clean = Path(folder) / f"clean{''.join(path.suffixes)}" if spoilt else path
+        load(model.sample_data)(clean, seed)
+        if spoilt:
+            load(model.spoil_data)(clean, path)
 
 
 @app.command()
@@ -94,6 +111,7 @@ def features(
     out: Annotated[Path, typer.Option(help="File to write, .parquet or .csv.")],
     data: Data = None,
     assignments: Set = None,
+    env: Environment = None,
     root: Root = Path("runs"),
 ) -> None:
     """Write the model's feature table, all splits, for analysts."""
@@ -101,7 +119,7 @@ def features(
     from runners.run import prepare
 
     contract = find_model(model)
-    prepared = prepare(contract, root, data=data, layers=(read_assignments(contract, assignments or []),))
+    prepared = prepare(contract, root, data=data, layers=_layers(contract, env, assignments))
     rows = export_features(prepared.raw, contract.source, prepared.settings.features, out)
     Console().print(f"Wrote {rows:,} rows to {out}", soft_wrap=True)
 
@@ -140,8 +158,7 @@ def settings(model: ModelName, assignments: Set = None, env: Environment = None)
     import yaml
 
     contract = find_model(model)
-    layers = [read_environment(contract, ENVIRONMENTS / f"{env}.yaml")] if env else []
-    resolved = make_settings(contract, *layers, read_assignments(contract, assignments or []))
+    resolved = make_settings(contract, *_layers(contract, env, assignments))
     Console().print(yaml.safe_dump(resolved.model_dump(mode="json"), sort_keys=False), markup=False, soft_wrap=True)
 
 
@@ -154,6 +171,3 @@ def main() -> None:
         for word, text in (("Expected", error.expected), ("Received", error.received), ("What to do", error.todo)):
             console.print(f"[bold]{word}[/]: {escape(text)}", soft_wrap=True)
         sys.exit(2)
-    except KeyboardInterrupt:
-        Console(stderr=True).print("Interrupted. The same command goes on from the nodes that finished.")
-        sys.exit(130)

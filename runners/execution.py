@@ -20,9 +20,9 @@ from pipeline.fingerprint import digest_code
 from pipeline.gate import GateRefusal, read_report
 from pipeline.ingestion.duckdb_example_gen import DuckDBExampleGen
 from pipeline.ingestion.raw import RawReport
-from pipeline.ingestion.sql import split_queries
+from pipeline.ingestion.sql import render, split_queries
 from pipeline.model_gate import read_checks
-from pipeline.push import custom_config, versions
+from pipeline.push import Version, custom_config, versions
 from pipeline.push.executor import NEW, AtomicPushExecutor
 from pipeline.serving_gate import read_metrics
 from pipeline.verdict import Check
@@ -44,9 +44,11 @@ def execute(run: Run, observe: Observer) -> RunResult:
             nodes.append(Node(name=event.node, state=event.state, seconds=round(event.seconds, 3)))
         observe(event)
 
+    held = versions(run.destination)
     runner = ObservedDagRunner(run_id=run.run_id, observe=note)
     refusal, error = _run(runner, run)
     checks = [*_checks(runner.outputs), *refusal]
+    checks += _unknown_champion(held, checks)
     pushed = _pushed(runner.outputs)
     return RunResult(
         run_id=run.run_id,
@@ -54,7 +56,7 @@ def execute(run: Run, observe: Observer) -> RunResult:
         outcome="failed" if error else _outcome(checks, pushed, nodes),
         nodes=nodes,
         checks=checks,
-        test_metrics=_metrics(runner.outputs).get("test", {}),
+        metrics=_metrics(runner.outputs),
         pushed=pushed.custom_properties["pushed_destination"].string_value if pushed else None,
         error=error,
         counts=_counts(run.raw.report),
@@ -82,9 +84,9 @@ def _run(runner: ObservedDagRunner, run: Run) -> tuple[list[Check], str | None]:
 
 def _choices(run: Run) -> Choices:
     """What a local run chooses; the DAG itself is the same everywhere."""
-    source = run.model.source
+    source, features = run.model.source, run.settings.features
     return Choices(
-        ingestion=DuckDBExampleGen(split_queries(source, run.settings.features), run.raw, source.table),
+        ingestion=DuckDBExampleGen(split_queries(source, features), render(source, features), run.raw, source.table),
         schema_file=str(addressed_schema(run)),
         champion=(LatestPushedModelStrategy, {"pushed_model": standard_artifacts.PushedModel}),
         push_destination=run.destination,
@@ -118,6 +120,16 @@ def _checks(outputs: Outputs) -> list[Check]:
     if "Evaluator" in outputs:
         checks += read_checks(str(_folder(outputs, "Evaluator", "evaluation")))
     return checks
+
+
+def _unknown_champion(held: list[Version], checks: list[Check]) -> list[Check]:
+    """Says so where a destination holds a version that this root's metadata knows nothing of: nothing was compared."""
+    judged = [check for check in checks if check.gate == "model"]
+    if not held or not judged or any("champion" in check.bound for check in judged):
+        return []
+    note = f"version {held[-1].number} was pushed from another root: run in that root to compare with it"
+    found = Check(gate="model", metric="champion", bound="known to this root", value="unknown", passed=True, note=note)
+    return [found]
 
 
 def _metrics(outputs: Outputs) -> dict[str, dict[str, float | None]]:

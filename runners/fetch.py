@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import time
 import zipfile
@@ -15,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 import requests
 
 from pipeline.contract import PublicDataset, UserError
+from pipeline.fingerprint import sha256_file
 
 ATTEMPTS = 4
 TIMEOUT = (10, 60)
@@ -183,16 +183,8 @@ def _mismatch(dataset: PublicDataset, path: Path) -> tuple[str, str] | None:
     if dataset.sha256 is None:
         expected, received = f"{dataset.bytes} bytes", f"{path.stat().st_size} bytes"
     else:
-        expected, received = f"sha256 {dataset.sha256}", f"sha256 {_sha256(path)}"
+        expected, received = f"sha256 {dataset.sha256}", f"sha256 {sha256_file(path)}"
     return None if expected == received else (f"{dataset.file!r} with {expected}", received)
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while piece := file.read(PIECE):
-            digest.update(piece)
-    return digest.hexdigest()
 
 
 def _refuse(dataset: PublicDataset, expected: str, received: str) -> NoReturn:

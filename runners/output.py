@@ -88,11 +88,12 @@ def print_result(console: Console, result: RunResult) -> None:
         console.print(f"Unusable rows, each with its reason: {result.data['quarantine']}", soft_wrap=True)
     if result.checks:
         console.print(_gates(result.checks))
-    if result.test_metrics:
+    for split, metrics in result.metrics.items():
+        gated = " (reported, gates nothing)" if split == "test" else ""
         listed = ", ".join(
-            f"{name} {'undefined' if value is None else f'{value:.4g}'}" for name, value in result.test_metrics.items()
+            f"{name} {'undefined' if value is None else f'{value:.4g}'}" for name, value in metrics.items()
         )
-        console.print(f"Test split (reported once, gates nothing): {listed}")
+        console.print(f"Metrics of the {split} split{gated}: {listed}")
     for check in result.checks:
         if check.passed and check.note:
             console.print(f"Note: {escape(sentence(check))}", style="dim")
@@ -111,8 +112,9 @@ def _counts(result: RunResult) -> Table:
     table = Table(title=f"Rows of {result.data['file']}", title_justify="left")
     table.add_column("rows")
     table.add_column("count", justify="right")
+    table.add_column("share", justify="right")
     for name, count in result.counts.items():
-        table.add_row(escape(name), f"{count:,}")
+        table.add_row(escape(name), f"{count:,}", f"{count / result.counts['read']:.1%}")
     return table
 
 

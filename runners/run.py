@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import datetime
 import shutil
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from pipeline.contract import Model, Settings, load, resource
+from pipeline.contract import Model, Settings, UserError, load, resource
 from pipeline.fingerprint import digest_code, digest_file
 from pipeline.ingestion.raw import RawTable, ask, load_raw
 from pipeline.settings import make_settings, pipeline_name
@@ -36,7 +38,8 @@ class RunResult(BaseModel):
     Attributes:
       outcome: pushed; unchanged (passed, but that model is already pushed); refused by a gate; failed.
       checks: of every gate that was reached, in order.
-      test_metrics: metrics of the test split, which gate nothing; None where a metric is undefined.
+      metrics: split -> metric -> value, of served answers; None where a metric is undefined. Those of the test split
+        gate nothing.
       pushed: folder of the pushed version that holds this run's model, if any.
       error: why it failed, if it did.
       counts: rows of the raw data by what became of them.
@@ -48,7 +51,7 @@ class RunResult(BaseModel):
     outcome: Outcome
     nodes: list[Node]
     checks: list[Check]
-    test_metrics: dict[str, float | None]
+    metrics: dict[str, dict[str, float | None]]
     pushed: str | None
     error: str | None
     counts: dict[str, int]
@@ -110,7 +113,7 @@ def prepare(
     Raises:
       UserError: data or settings that cannot be used.
     """
-    root = root.resolve()
+    root = _made(root)
     line: Mapping[str, Any] = {"data": {"line": SAMPLE_LINE}} if data is None else {}
     settings = make_settings(model, line, *layers)
     raw = load_raw(data or sample(model, root), model.source, root / "data")
@@ -118,16 +121,33 @@ def prepare(
     return Run(model, settings, raw, root, use_cache)
 
 
+def _made(root: Path) -> Path:
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            expected="a --root that is a folder, or can be made one", received=str(error), todo="choose another --root"
+        ) from error
+    return root.resolve()
+
+
 def sample(model: Model, root: Path) -> Path:
     """Returns the model's generated sample, made where it is missing."""
     code = digest_code(model.sample_data.rpartition(".")[0])
     path = root / "sample" / f"{model.name}-{code}.csv"
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_suffix(".part.csv")
-        load(model.sample_data)(unfinished)
-        unfinished.rename(path)
+        with _whole(path) as unfinished:
+            load(model.sample_data)(unfinished)
     return path
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[Path]:
+    """Yields a name to write to; the file appears under its own name complete, or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        yield Path(folder) / path.name
+        (Path(folder) / path.name).replace(path)
 
 
 def addressed_schema(run: Run) -> Path:
@@ -135,6 +155,6 @@ def addressed_schema(run: Run) -> Path:
     source = resource(run.model.schema_file)
     target = run.root / "schemas" / digest_file(source) / source.name
     if not target.exists():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, target)
+        with _whole(target) as unfinished:
+            shutil.copyfile(source, unfinished)
     return target

@@ -14,18 +14,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--real-data",
         type=Path,
-        default=REAL_DATA,
-        help="folder of the public data sets; tests that need it skip only where it does not exist",
+        help=f"folder of the public data sets; without it, {REAL_DATA}, or tests that need them skip",
     )
 
 
 @pytest.fixture(scope="session")
 def real_data(request: pytest.FixtureRequest) -> Path:
     """Folder of the public data sets."""
-    folder: Path = request.config.getoption("--real-data")
-    if not folder.is_dir():
-        pytest.skip(f"no public data sets at {folder} (see --real-data)")
-    return folder
+    given: Path | None = request.config.getoption("--real-data")
+    if given is None and not REAL_DATA.is_dir():
+        pytest.skip(f"no public data sets at {REAL_DATA} (see --real-data)")
+    return given or REAL_DATA
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,7 @@ class Features(FeatureSettings):
     """
 
     cutoff: date | Literal["auto"] = "auto"
-    horizon_days: int = Field(default=91, ge=2)
+    horizon_days: int = Field(default=91, ge=2, le=3660)
 
 
 class Gates(GateSettings):

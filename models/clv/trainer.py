@@ -144,7 +144,7 @@ def fit(
         verbose=0,
     )
     values = fits.history[watched]
-    return {"epochs": len(values), watched: values[-1] if held_out is None else min(values)}
+    return {"epochs": len(values), watched: values[-1] if held_out is None else min(values[stop.start_from_epoch :])}
 
 
 def splits(

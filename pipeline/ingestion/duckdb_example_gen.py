@@ -65,10 +65,14 @@ class Executor(base_beam_executor.BaseBeamExecutor):  # type: ignore[misc]
         config = _config(exec_properties)
         examples = artifact_utils.get_single_instance(output_dict[standard_component_specs.EXAMPLES_KEY])
         _describe(examples, list(queries))
+        written = 0
         for split, query in queries.items():
             folder = artifact_utils.get_split_uri([examples], split)
             fileio.makedirs(folder)
-            write_examples(Path(config["parquet"]), config["table"], query, split, os.path.join(folder, FILE))
+            written += write_examples(
+                Path(config["parquet"]), config["table"], query, split, os.path.join(folder, FILE)
+            )
+        _check_complete(config, written)
         fileio.copy(config["report"], os.path.join(examples.uri, REPORT), overwrite=True)
 
 
@@ -77,11 +81,12 @@ class DuckDBExampleGen(component.QueryBasedExampleGen):  # type: ignore[misc]
 
     EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(Executor)
 
-    def __init__(self, queries: dict[str, str], raw: RawTable, table: str) -> None:
+    def __init__(self, queries: dict[str, str], whole: str, raw: RawTable, table: str) -> None:
         """Builds the component.
 
         Args:
           queries: split name -> SELECT in BigQuery's dialect, columns INT64, FLOAT64, STRING or BOOL.
+          whole: the SELECT of all splits, whose rows are counted: none may be in no split.
           raw: the raw table. Its digest and this code's digest are part of the cache key.
           table: what the queries call the raw table.
         """
@@ -94,6 +99,7 @@ class DuckDBExampleGen(component.QueryBasedExampleGen):  # type: ignore[misc]
                 "raw_digest": raw.digest,
                 "code_digest": digest_code(__name__),
                 "table": table,
+                "whole": whole,
             }
         )
         packed = any_pb2.Any()
@@ -102,6 +108,13 @@ class DuckDBExampleGen(component.QueryBasedExampleGen):  # type: ignore[misc]
             input_config=example_gen_pb2.Input(splits=splits),
             custom_config=example_gen_pb2.CustomConfig(custom_config=packed),
         )
+
+
+def _check_complete(config: dict[str, str], written: int) -> None:
+    with open_table(Path(config["parquet"]), config["table"]) as connection:
+        rows = materialize(connection, config["whole"], "everything")
+    if written != rows:
+        raise RuntimeError(f"the query returned {rows} rows, but {written} examples were written: some are in no split")
 
 
 def write_examples(parquet: Path, table: str, query: str, split: str, out: str) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
 from pipeline.contract import Ask, FeatureSettings, Query, UserError
-from pipeline.fingerprint import digest_code, digest_json
+from pipeline.fingerprint import digest_code, digest_json, sha256_file
 from pipeline.ingestion.checks import check, count_reasons, count_where, examples_where
 from pipeline.ingestion.readers import no_rows, open_source, unreadable
 from pipeline.ingestion.sql import connect, first_row, literal, materialize, open_table, quoted, render, to_duckdb
@@ -89,7 +88,7 @@ def load_raw(path: Path, query: Query, workspace: Path) -> RawTable:
       UserError: the file is missing, empty, damaged, of an unknown format, without a column, or without one
         usable row.
     """
-    sha256 = _sha256(path) if path.is_file() else ""
+    sha256 = _content(path)
     digest = _digest(path, sha256, query)
     target = workspace / digest
     if not target.exists():
@@ -142,12 +141,12 @@ def export_features(raw: RawTable, query: Query, features: FeatureSettings, out:
     return rows
 
 
-def _sha256(path: Path) -> str:
-    state = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            state.update(block)
-    return state.hexdigest()
+def _content(path: Path) -> str:
+    """The file's sha256; empty where there is no file, which `open_source` explains."""
+    try:
+        return sha256_file(path) if path.is_file() else ""
+    except OSError as error:
+        raise unreadable(path, error) from error
 
 
 def _digest(path: Path, sha256: str, query: Query) -> str:

@@ -22,9 +22,7 @@ from tfx.types import artifact_utils, standard_component_specs
 from tfx.utils import io_utils, json_utils, proto_utils
 
 from pipeline.push import Manifest, Pushed, Told, draft, publish
-
-METRICS_FILE = "metrics.json"
-"""Where the serving gate leaves the metrics that it measured, beside its InfraBlessing."""
+from pipeline.push.manifest import METRICS_FILE
 
 NEW = "new"
 MODEL_URI = "model_uri"

@@ -11,7 +11,6 @@ from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
-import requests
 from google.api_core.exceptions import GoogleAPIError, NotFound, PreconditionFailed
 from google.auth.exceptions import GoogleAuthError
 from google.cloud import storage
@@ -153,5 +152,5 @@ def _remove_stale(lock: storage.Blob) -> None:
 def _understood(destination: str) -> Iterator[None]:
     try:
         yield
-    except (GoogleAPIError, GoogleAuthError, requests.RequestException) as error:
+    except (GoogleAPIError, GoogleAuthError, OSError) as error:
         raise unwritable(destination, error) from error

@@ -21,7 +21,8 @@ names that are no numbers; the lock sees to it that there is one builder."""
 
 def versions(destination: Path) -> list[Version]:
     """Returns the complete versions in a folder, ascending; none where it does not exist."""
-    complete = [number for number in _numbers(destination) if (destination / str(number) / MODEL_FILE).is_file()]
+    with _understood(destination):
+        complete = [number for number in _numbers(destination) if (destination / str(number) / MODEL_FILE).is_file()]
     return [Version(number, str(destination / str(number))) for number in complete]
 
 

@@ -18,6 +18,8 @@ from pipeline.contract import Settings, UserError
 from pipeline.fingerprint import digest_file, digest_folder
 
 MANIFEST_FILE = "assets.extra/manifest.json"
+METRICS_FILE = "metrics.json"
+"""Where the serving gate leaves the metrics that it measured, beside its InfraBlessing."""
 _PACKAGES = ("tfx", "tensorflow", "tfx-pipelines")
 
 

@@ -120,6 +120,21 @@ def test_an_answer_that_is_no_number(tmp_path: Path, records: str) -> None:
     assert (check.passed, check.value, check.bound) == (False, 1, "<= 0")
 
 
+def test_an_example_answered_by_no_number(tmp_path: Path, records: str) -> None:
+    """NaN in the last of two outputs, and only where tf.Examples are asked."""
+
+    def log(x: Any) -> Any:
+        return line(x) + 0 * tf.math.log(x - 0.01)
+
+    check = refused(check_model(spec(save(tmp_path, examples=log, other=True), records)))
+    assert (check.metric, check.value) == ("tf.Examples = raw", "inf")
+
+
+def test_fewer_answers_than_questions(tmp_path: Path, records: str) -> None:
+    check = refused(check_model(spec(save(tmp_path, examples=lambda x: line(x)[:1]), records)))
+    assert check.metric == "tf.Examples = raw"
+
+
 def test_an_output_that_is_not_there(tmp_path: Path, records: str) -> None:
     asked = spec(save(tmp_path), records).model_copy(update={"prediction": "total"})
     check = refused(check_model(asked))

@@ -129,6 +129,12 @@ def test_a_wrong_word(arguments: list[str], words: list[str], tmp_path: Path) ->
     assert all(word in said for word in words), said
 
 
+def test_places_that_cannot_be_written(sample: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert "--root" in mistake("run", "clv", "--data", sample, "--root", "file/below", cwd=tmp_path)
+    assert "--out" in mistake("sample-data", "clv", "--out", "file/below/x.csv", cwd=tmp_path)
+
+
 def test_two_runs_in_one_root(sample: Path, tmp_path: Path) -> None:
     with locked(tmp_path / "runs"):
         said = mistake_after_start("run", "clv", "--data", sample, cwd=tmp_path)

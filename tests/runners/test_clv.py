@@ -99,7 +99,7 @@ def test_the_published_xlsx_ends_in_the_same_metrics_as_the_parquet(
 ) -> None:
     result = run(root, published_xlsx, "xlsx")
     assert (result.outcome, result.counts) == ("pushed", ROWS | LEFT_OUT)
-    assert result.test_metrics == pushed["integer-ids"].test_metrics
+    assert result.metrics == pushed["integer-ids"].metrics
 
 
 def test_the_manifest_says_what_was_pushed(pushed: dict[str, RunResult]) -> None:
@@ -108,7 +108,7 @@ def test_the_manifest_says_what_was_pushed(pushed: dict[str, RunResult]) -> None
     assert (manifest.model, manifest.pipeline, manifest.run) == ("clv", result.pipeline, result.run_id)
     assert manifest.data_digest == result.data["digest"]
     assert manifest.settings["features"] == {"cutoff": "2011-09-01", "horizon_days": 91}
-    assert manifest.metrics["test"] == result.test_metrics
+    assert manifest.metrics == result.metrics
     assert set(manifest.bounds) == {"future_mae_vs_naive", "future_bias", "future_spearman", "future_gini"}
 
 

@@ -24,7 +24,7 @@ PROGRAM = textwrap.dedent("""
     root = Path(sys.argv[1])
 
     def kill_once_something_is_written():
-        while not any((root / "pushed").rglob("*.pb")):
+        while not any((root / "pushed").rglob(".incoming/*")):
             time.sleep(0.0005)
         os.kill(os.getpid(), signal.SIGKILL)
 

@@ -19,7 +19,7 @@ from pipeline.contract import FeatureSettings, Query, UserError
 from pipeline.ingestion import duckdb_example_gen
 from pipeline.ingestion.duckdb_example_gen import DuckDBExampleGen, Executor, to_examples, write_examples
 from pipeline.ingestion.raw import RawTable, load_raw
-from pipeline.ingestion.sql import split_queries
+from pipeline.ingestion.sql import render, split_queries
 
 SELECT = """
 SELECT who, SUM(amount) > 3 AS many, CAST(SUM(amount) AS INT64) AS amount, CAST(SUM(price) AS FLOAT64) AS price,
@@ -68,9 +68,16 @@ def features(record: bytes) -> dict[str, list[Any]]:
     }
 
 
+def generator_of(raw: RawTable, query: Query) -> DuckDBExampleGen:
+    return DuckDBExampleGen(split_queries(query, Settings()), render(query, Settings()), raw, query.table)
+
+
 def test_splits_become_ordered_records(raw_query: tuple[RawTable, Query], tmp_path: Path) -> None:
     raw, query = raw_query
-    examples = run(DuckDBExampleGen(split_queries(query, Settings()), raw, query.table), tmp_path / "examples")
+    examples = run(
+        DuckDBExampleGen(split_queries(query, Settings()), render(query, Settings()), raw, query.table),
+        tmp_path / "examples",
+    )
 
     assert read(tmp_path / "examples", "train") == [
         {"who": [b"w0"], "many": [0], "amount": [0], "price": [0.5]},
@@ -86,7 +93,10 @@ def test_splits_become_ordered_records(raw_query: tuple[RawTable, Query], tmp_pa
 
 def test_the_report_on_the_raw_rows_lies_beside_the_splits(raw_query: tuple[RawTable, Query], tmp_path: Path) -> None:
     raw, query = raw_query
-    run(DuckDBExampleGen(split_queries(query, Settings()), raw, query.table), tmp_path / "examples")
+    run(
+        DuckDBExampleGen(split_queries(query, Settings()), render(query, Settings()), raw, query.table),
+        tmp_path / "examples",
+    )
     assert json.loads((tmp_path / "examples" / "ingestion.json").read_text()) == raw.report.model_dump()
 
 
@@ -94,7 +104,7 @@ def test_the_same_data_gives_the_same_records_in_the_same_order(
     raw_query: tuple[RawTable, Query], tmp_path: Path
 ) -> None:
     raw, query = raw_query
-    generator = DuckDBExampleGen(split_queries(query, Settings()), raw, query.table)
+    generator = generator_of(raw, query)
     run(generator, tmp_path / "one")
     run(generator, tmp_path / "two")
     assert read(tmp_path / "one", "train") == read(tmp_path / "two", "train")
@@ -142,7 +152,14 @@ def test_the_cache_key_follows_the_data_and_the_queries(raw_query: tuple[RawTabl
     def key(generator: DuckDBExampleGen) -> str:
         return "".join(generator.exec_properties[name] for name in ("input_config", "custom_config"))
 
-    same = key(DuckDBExampleGen(queries, raw, "sales"))
-    assert key(DuckDBExampleGen(queries, raw, "sales")) == same
-    assert key(DuckDBExampleGen(queries, more, "sales")) != same
-    assert key(DuckDBExampleGen({**queries, "eval": queries["train"]}, raw, "sales")) != same
+    same = key(DuckDBExampleGen(queries, "SELECT 1", raw, "sales"))
+    assert key(DuckDBExampleGen(queries, "SELECT 1", raw, "sales")) == same
+    assert key(DuckDBExampleGen(queries, "SELECT 1", more, "sales")) != same
+    assert key(DuckDBExampleGen({**queries, "eval": queries["train"]}, "SELECT 1", raw, "sales")) != same
+
+
+def test_a_row_in_no_split_stops_the_run(raw_query: tuple[RawTable, Query], tmp_path: Path) -> None:
+    raw, query = raw_query
+    fewer = query.model_copy(update={"splits": {"train": query.splits["train"]}})
+    with pytest.raises(RuntimeError, match=r"the query returned \d+ rows, but \d+ examples were written"):
+        run(generator_of(raw, fewer), tmp_path / "examples")
