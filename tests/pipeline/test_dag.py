@@ -254,7 +254,7 @@ def compiled(model: Model, out: Path, **settings: Any) -> dict[str, Any]:
     resolved = make_settings(model, settings)
     splits = [
         example_gen_pb2.Input.Split(name=name, pattern=query)
-        for name, query in split_queries(model.source, resolved.features, table="project.shop.rows").items()
+        for name, query in split_queries(model.source, resolved.features, table="project.shop.sales").items()
     ]
     choices = Choices(
         ingestion=BigQueryExampleGen(input_config=example_gen_pb2.Input(splits=splits)),
@@ -281,4 +281,4 @@ def test_the_same_function_compiles_for_kubeflow(name: str, tmp_path: Path) -> N
     assert {"ExampleGen", "DataGate", "Transform", "Trainer", "ServingGate", "Evaluator", "Pusher"} < set(tasks)
     assert "DataGate" in tasks["Transform"]["dependentTasks"]
     assert "ServingGate" in tasks["Evaluator"]["dependentTasks"]
-    assert "project.shop.rows" in json.dumps(tasks["ExampleGen"]) + json.dumps(spec)
+    assert "FROM project.shop.sales" in json.dumps(spec)
