@@ -87,7 +87,8 @@ def check_model(spec: Spec) -> Report:
             rows = 1 if metric == ONE_ROW else len(records)
             asked = {name: answer[:rows] for name, answer in served.items()}
             checks.append(_alike(spec, metric, asked, _attempt(spec, metric, step)))
-        for split in spec.splits:
+        metrics[spec.judged] = _metrics(spec, columns, served)
+        for split in set(spec.splits) - {spec.judged}:
             columns, _ = _read(spec, split)
             metrics[split] = _metrics(spec, columns, _ask_raw(ask, spec, columns))
     except Refused as refused:

@@ -46,9 +46,10 @@ def execute(run: Run, observe: Observer) -> RunResult:
 
     held = versions(run.destination)
     runner = ObservedDagRunner(run_id=run.run_id, observe=note)
-    refusal, error = _run(runner, run)
+    refusal, error = _run(runner, run, held)
     checks = [*_checks(runner.outputs), *refusal]
-    checks += _unknown_champion(held, checks)
+    if any(bound.worsening is not None for bound in run.settings.gates.bounds.values()):
+        checks += _unknown_champion(held, checks)
     pushed = _pushed(runner.outputs)
     return RunResult(
         run_id=run.run_id,
@@ -66,11 +67,11 @@ def execute(run: Run, observe: Observer) -> RunResult:
     )
 
 
-def _run(runner: ObservedDagRunner, run: Run) -> tuple[list[Check], str | None]:
+def _run(runner: ObservedDagRunner, run: Run, held: list[Version]) -> tuple[list[Check], str | None]:
     """Returns the checks of the gate that raised, if one did, and the error of the node that failed otherwise."""
     try:
         root = str(run.root / "artifacts" / run.pipeline)
-        runner.run(create_pipeline(run.model, run.settings, name=run.pipeline, root=root, choices=_choices(run)))
+        runner.run(create_pipeline(run.model, run.settings, name=run.pipeline, root=root, choices=_choices(run, held)))
     except NodeFailed as failed:
         cause = failed.__cause__
         if isinstance(cause, GateRefusal):
@@ -82,7 +83,7 @@ def _run(runner: ObservedDagRunner, run: Run) -> tuple[list[Check], str | None]:
     return [], None
 
 
-def _choices(run: Run) -> Choices:
+def _choices(run: Run, held: list[Version]) -> Choices:
     """What a local run chooses; the DAG itself is the same everywhere."""
     source, features = run.model.source, run.settings.features
     return Choices(
@@ -91,18 +92,21 @@ def _choices(run: Run) -> Choices:
         champion=(LatestPushedModelStrategy, {"pushed_model": standard_artifacts.PushedModel}),
         push_destination=run.destination,
         push_executor=executor_spec.ExecutorClassSpec(AtomicPushExecutor),
-        push_config=_push_config(run),
+        push_config=_push_config(run, held),
         beam_args=BEAM_ARGS,
         metadata=metadata.sqlite_metadata_connection_config(str(run.root / "metadata.sqlite")),
         use_cache=run.use_cache,
     )
 
 
-def _push_config(run: Run) -> dict[str, Any]:
+def _push_config(run: Run, held: list[Version]) -> dict[str, Any]:
     """Names what the destination holds, so that a push is not taken from the cache after somebody emptied it."""
-    held = [version.number for version in versions(run.destination)]
     told = custom_config(run.model.name, run.settings, pipeline=run.pipeline, data_digest=run.raw.digest)
-    return {**told, "newest_version": held[-1] if held else 0, "code": digest_code(AtomicPushExecutor.__module__)}
+    return {
+        **told,
+        "newest_version": held[-1].number if held else 0,
+        "code": digest_code(AtomicPushExecutor.__module__),
+    }
 
 
 def _counts(report: RawReport) -> dict[str, int]:

@@ -246,6 +246,17 @@ def test_an_allowed_anomaly_passes_with_its_reason(root: Path) -> None:
     assert notes == {"allowed: the new sensor reads up to 10"}
 
 
+def test_a_champion_that_another_root_pushed_is_said_to_be_unknown(
+    three_runs: list[RunResult], root: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(root / "pushed", tmp_path / "pushed")
+    (held,) = versions(str(tmp_path / "pushed" / "tiny-sample"))
+    result = run(tiny.MODEL, tmp_path / "new", gates={"destination": str(tmp_path / "pushed")})
+    (check,) = [check for check in result.checks if check.metric == "champion"]
+    assert (check.value, check.note.split(" was ")[0]) == ("unknown", f"version {held.number}")
+    assert result.outcome == "pushed"
+
+
 # --- the same DAG for Vertex ---------------------------------------------------------------------------
 
 
