@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, SerializeAsAny, 
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from PIL.Image import Image
 
 
 class UserError(Exception):
@@ -193,6 +194,37 @@ class Query(_Plain):
 Ask = Callable[[str], tuple[Any, ...]]
 
 
+class Pictures(_Plain):
+    """Examples come from picture files: a folder, .tar, .tar.gz or .zip.
+
+    Each picture becomes an example with the features
+
+    - `gray`, `colour`: PNG of the luminance, and of red, green and blue, both [size, size];
+    - `file`, `class`: name in the source, and the class that the name tells (`unknown` if it tells none);
+    - `width`, `height`: pixels of the original, upright;
+    - `mean_luminance`: 0 black to 1 white; `luminance_band`: its `dark`, `middle` or `bright` third;
+    - `colourfulness`: of Hasler and Suesstrunk 2003, 0 gray to about 110; `chroma`: `gray` below 2, else `colour`;
+    - `train_cb`, `train_cr`: mean chroma of the training split, -.5 to .5; the same in all examples.
+
+    Attributes:
+      size: settings key of the pixels on each side.
+      splits: TFX split name -> percent of the pictures, by a hash of their pixels, so that copies of a picture are
+        in one split.
+    """
+
+    size: str = "features.size"
+    splits: dict[str, int] = {"train": 60, "eval": 20, "test": 20}
+
+    @model_validator(mode="after")
+    def _splits_are_all_pictures(self) -> Pictures:
+        if sum(self.splits.values()) != 100 or "train" not in self.splits:
+            raise ValueError(f"splits of 100 percent in all, `train` among them, not {self.splits}")
+        return self
+
+
+Source = Query | Pictures
+
+
 # --- how a model is judged -----------------------------------------------------------------------
 
 
@@ -204,12 +236,30 @@ class Rows(NamedTuple):
       prediction: what the model said.
       naive: what the naive rule would have said.
       weight: share of a total that the row carries (two rows of one customer weigh 1/2 each).
+      measures: what the model's `measure` made of each row, by name. Label, prediction and naive are [rows, 0] then.
     """
 
     label: NDArray[Any]
     prediction: NDArray[Any]
     naive: NDArray[Any]
     weight: NDArray[Any]
+    measures: Mapping[str, NDArray[Any]] = {}
+
+
+class Answers(NamedTuple):
+    """What a `measure` sees: a batch of rows, the row first.
+
+    Attributes:
+      label: as it is in the examples, [rows]; an object array of bytes for a bytes feature.
+      prediction: what the model said, [rows, ...].
+      naive: what the naive rule would have said, of the same shape.
+      features: those of `Model.naive_features`, [rows] each.
+    """
+
+    label: NDArray[Any]
+    prediction: NDArray[Any]
+    naive: NDArray[Any]
+    features: Mapping[str, NDArray[Any]]
 
 
 class Metric(_Plain):
@@ -230,6 +280,53 @@ class Metric(_Plain):
     better: Literal["lower", "higher", "zero"] = "lower"
 
 
+class Request(_Plain):
+    """A way in which a server is asked about rows; the serving gate tries each of them.
+
+    Attributes:
+      signature: of the saved model.
+      inputs: dotted path of `(features) -> inputs`: features of a batch of rows by name, [rows] each (an object array
+        of bytes for a bytes feature), to the signature's inputs by name. None: the serving inputs as they are.
+      outputs: dotted path of `(outputs) -> outputs`: the signature's outputs in terms of those of `serving_examples`.
+        None: they are.
+      tolerance: greatest relative difference to what `serving_examples` answers; the gates' own if None.
+    """
+
+    signature: str
+    inputs: str | None = None
+    outputs: str | None = None
+    tolerance: float | None = Field(default=None, gt=0, le=0.1)
+
+
+class Command(_Plain):
+    """A command that a model adds to the command line.
+
+    Attributes:
+      name: what people type after `pipelines`.
+      help: one line.
+      function: dotted path of a function that typer can call, imported when the command is used. Its first parameter
+        is a `typer.Context` whose `obj` is a `Lent`.
+    """
+
+    name: str
+    help: str
+    function: str
+
+
+class Lent(NamedTuple):
+    """What the command line lends to a model's own command.
+
+    Attributes:
+      find_pushed: `(root, version or None) -> folder` of a pushed version, verified; the newest one for None. Raises
+        UserError where there is none, or its files are not as they were pushed.
+      read_picture: content of a picture file -> the picture as ingestion sees it, upright and RGB at its own size; or
+        the reason why there is none.
+    """
+
+    find_pushed: Callable[[Path, int | None], Path]
+    read_picture: Callable[[bytes], Image | str]
+
+
 class Model(_Plain):
     """The contract between a model and the pipeline.
 
@@ -245,8 +342,12 @@ class Model(_Plain):
       run_fn: dotted path, TFX Trainer's.
       naive: dotted path of `(features, feature_settings) -> prediction`: the rule that a model must beat.
         `features` maps names to arrays of shape [rows]; so is the answer.
-      naive_features: the features that `naive` reads.
+      naive_features: the features that `naive` and `measure` read.
+      measure: for answers that are no single number, dotted path of `(Answers) -> {name: [rows]}`: what is kept of each
+        row for the metrics. None: label and prediction themselves.
+      requests: the ways of asking besides `serving_examples`.
       sample_data: dotted path of `(path, seed) -> None`, which writes a sample of raw input to a file.
+      sample_suffix: what the name of that file ends with.
       spoil_data: dotted path of `(source, target) -> None`, which copies a sample and spoils the copy in a way
         that a gate must refuse.
       metrics: what the model gate computes.
@@ -254,11 +355,12 @@ class Model(_Plain):
       settings: the model's settings, with defaults.
       identity: settings keys that, with name and data line, name the pipeline.
       dataset: the public data set that `pipelines fetch` brings, if there is one.
+      commands: the model's own commands.
     """
 
     name: str
     title: str
-    source: Query
+    source: Source
     schema_file: str
     label: str
     prediction: str
@@ -267,13 +369,17 @@ class Model(_Plain):
     run_fn: str
     naive: str
     naive_features: tuple[str, ...]
+    measure: str | None = None
+    requests: tuple[Request, ...] = (Request(signature="serving_default"),)
     sample_data: str
+    sample_suffix: str = ".csv"
     spoil_data: str
     metrics: tuple[Metric, ...]
     slices: tuple[str, ...] = ()
     settings: type[Settings]
     identity: tuple[str, ...] = ()
     dataset: PublicDataset | None = None
+    commands: tuple[Command, ...] = ()
 
     @model_validator(mode="after")
     def _bounds_name_metrics(self) -> Model:

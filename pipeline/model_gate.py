@@ -49,6 +49,7 @@ def row_metrics_config(model: Model, settings: Settings) -> RowMetricsConfig:
         bounds=settings.gates.bounds,
         naive=model.naive,
         naive_features=model.naive_features,
+        measure=model.measure,
         feature_settings=settings.features.model_dump(mode="json"),
         weight=model.weight,
         min_slice_rows=settings.gates.min_slice_rows,
@@ -57,7 +58,7 @@ def row_metrics_config(model: Model, settings: Settings) -> RowMetricsConfig:
 
 
 def _code(model: Model) -> str:
-    functions = [model.naive, *(metric.function for metric in model.metrics)]
+    functions = [model.naive, *filter(None, [model.measure]), *(metric.function for metric in model.metrics)]
     return digest_code(RowMetrics.__module__, *sorted({dotted.rpartition(".")[0] for dotted in functions}))
 
 
@@ -176,6 +177,7 @@ def _bound_check(metric: str, where: str, bound: Bound, found: dict[str, float],
         shortfall=finite_or_none(missed) if not passed else None,
         passed=passed,
         note=note if passed else bound.reason,
+        binding=not small,
     )
 
 

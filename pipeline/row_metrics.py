@@ -6,7 +6,7 @@ Beam combiner collects the few columns that the metrics read, and `pipeline.slic
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Any, TypeAlias
 
 import apache_beam as beam
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tensorflow_model_analysis.metrics import metric_types, metric_util
 
-from pipeline.slice_metrics import RowMetricsConfig, Table, evaluate
+from pipeline.slice_metrics import RowMetricsConfig, Table, concatenate, evaluate, tabulate
 
 NAME = "row_metrics"
 
@@ -42,8 +42,8 @@ def _computation(
 ) -> metric_types.MetricComputation:
     return metric_types.MetricComputation(
         keys=[_key(name, model_name)],
-        preprocessors=[metric_types.FeaturePreprocessor(feature_keys=config.features())],
-        combiner=_Combiner(config, eval_config, model_name),
+        preprocessors=[_Tabulate(config, eval_config, model_name)],
+        combiner=_Combiner(config, model_name),
     )
 
 
@@ -52,35 +52,47 @@ def _key(name: str, model_name: str) -> metric_types.MetricKey:
     return metric_types.MetricKey(name=name, model_name=model_name, example_weighted=None)
 
 
+class _Tabulate(metric_types.Preprocessor):
+    """Keeps of each row what the metrics need, before rows are copied to their slices."""
+
+    def __init__(self, config: RowMetricsConfig, eval_config: Any, model_name: str) -> None:
+        super().__init__(name=f"{NAME}/{model_name}")
+        self._config, self._eval_config, self._model_name = config, eval_config, model_name
+
+    def process(self, extracts: dict[str, Any]) -> Iterator[Table]:
+        """Yields the table of one row. With a champion, its prediction is a dict by model: TFMA picks ours."""
+        row = metric_util.to_standard_metric_inputs(extracts, include_any_feature=True)
+        (ours,) = metric_util.to_label_prediction_example_weight(
+            row, self._eval_config, model_name=self._model_name, flatten=False, squeeze=False
+        )
+        features = {name: _entry(name, row.features.get(name, ())) for name in self._config.features()}
+        yield tabulate(self._config, _entry("label", ours[0]), _entry("prediction", ours[1]), features)
+
+
 _Chunks: TypeAlias = list[Table]
 
 
 class _Combiner(beam.CombineFn):
     """Collects the rows of a slice as chunks, and computes at the end."""
 
-    def __init__(self, config: RowMetricsConfig, eval_config: Any, model_name: str) -> None:
-        self._config, self._eval_config, self._model_name = config, eval_config, model_name
+    def __init__(self, config: RowMetricsConfig, model_name: str) -> None:
+        self._config, self._model_name = config, model_name
 
     def create_accumulator(self) -> _Chunks:
         return []
 
-    def add_input(self, chunks: _Chunks, row: metric_types.StandardMetricInputs) -> _Chunks:
-        """Adds one row. With a champion, `row.prediction` is a dict by model: TFMA picks ours."""
-        (ours,) = metric_util.to_label_prediction_example_weight(
-            row, self._eval_config, model_name=self._model_name, flatten=False, squeeze=False
-        )
-        features = {name: _entry(name, row.features.get(name, ())) for name in self._config.features()}
-        chunks.append(Table(_entry("label", ours[0]), _entry("prediction", ours[1]), features))
+    def add_input(self, chunks: _Chunks, row: Table) -> _Chunks:
+        chunks.append(row)
         return self.compact(chunks) if len(chunks) >= _CHUNKS else chunks
 
     def merge_accumulators(self, accumulators: Iterable[_Chunks]) -> _Chunks:
         return [chunk for chunks in accumulators for chunk in chunks]
 
     def compact(self, chunks: _Chunks) -> _Chunks:
-        return [_join(chunks)] if chunks else []
+        return [concatenate(chunks)] if chunks else []
 
     def extract_output(self, chunks: _Chunks) -> dict[metric_types.MetricKey, float]:
-        values = evaluate(self._config, _sorted(_join(chunks)))
+        values = evaluate(self._config, _sorted(concatenate(chunks)))
         return {_key(name, self._model_name): value for name, value in values.items()}
 
 
@@ -89,26 +101,19 @@ def _entry(name: str, value: Any) -> NDArray[Any]:
     array = np.asarray(value)
     if not array.size:
         raise ValueError(f"expected a value of {name!r} in each row; received a row without it")
-    if array.ndim and array.shape[-1] == 1:
-        array = array[..., 0]
+    if array.dtype.kind in "OS":
+        return array.astype(object).reshape(1)
+    if array.shape == (1,):
+        array = array[0]
     return (array.astype(np.float64) if array.dtype.kind in "fiub" else array)[np.newaxis]
 
 
-def _join(chunks: _Chunks) -> Table:
-    names = chunks[0].features
-    features = {name: np.concatenate([chunk.features[name] for chunk in chunks]) for name in names}
-    label = np.concatenate([chunk.label for chunk in chunks])
-    return Table(label, np.concatenate([chunk.prediction for chunk in chunks]), features)
-
-
 def _sorted(table: Table) -> Table:
-    """Puts rows of scalars in one order, so that sums are the same to the last bit however Beam merged them."""
-    columns = [table.label, table.prediction, *_numbers(table.features)]
-    if table.label.ndim > 1:
+    """Puts the rows in one order, so that sums are the same to the last bit however Beam merged them."""
+    columns = [table.label, table.prediction, table.naive, *table.features.values(), *table.measures.values()]
+    numbers = [values for values in columns if values.dtype.kind == "f" and values.ndim == 1]
+    if not numbers:
         return table
-    order = np.lexsort(columns)
-    return Table(table.label[order], table.prediction[order], {k: v[order] for k, v in table.features.items()})
-
-
-def _numbers(features: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
-    return [values for values in features.values() if values.dtype.kind == "f" and values.ndim == 1]
+    order = np.lexsort(numbers)
+    features, measures = ({k: v[order] for k, v in part.items()} for part in (table.features, table.measures))
+    return Table(table.label[order], table.prediction[order], table.naive[order], features, measures)

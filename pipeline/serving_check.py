@@ -6,21 +6,26 @@ objects) can help the model to load. Imports TensorFlow but neither TFX nor TFMA
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from pipeline.slice_metrics import RowMetricsConfig, Table, evaluate
+from pipeline.contract import Request, load
+from pipeline.slice_metrics import RowMetricsConfig, Table, concatenate, evaluate, tabulate
 from pipeline.verdict import Check, at_most, finite_or_none
 
-RAW, EXAMPLES = "serving_default", "serving_examples"
-BATCH = 4096
+EXAMPLES = "serving_examples"
+BATCH = 256
+"""Rows that are asked at once: pictures of them have to fit into memory a few times."""
 ONE_ROW = "one row = many rows"
+TF1 = "TensorFlow 1 style"
 Columns = dict[str, NDArray[Any]]
 Answer = dict[str, NDArray[Any]]
 Ask = Callable[[str, Mapping[str, Any]], Answer]
@@ -34,6 +39,7 @@ class Spec(BaseModel):
       splits: split -> its TFRecord files, gzipped tf.Examples; every row of each is asked.
       features: feature -> TensorFlow type name, of all features in the examples.
       inputs: the features that a server is asked with.
+      requests: the ways of asking besides tf.Examples. All others are compared with the first.
       label, prediction: as in the contract.
       metrics: what is recomputed from the served answers.
       judged: the split whose rows are asked through every loader; the others give metrics only.
@@ -46,6 +52,7 @@ class Spec(BaseModel):
     splits: dict[str, list[str]]
     features: dict[str, str]
     inputs: tuple[str, ...]
+    requests: tuple[Request, ...]
     label: str
     prediction: str
     metrics: RowMetricsConfig
@@ -68,40 +75,92 @@ class Refused(Exception):
         self.check = check
 
 
+class _Batch(NamedTuple):
+    """Some rows of a split: their features, [rows] each, and their serialized tf.Examples."""
+
+    columns: Columns
+    records: list[bytes]
+
+
+@dataclass
+class _Judged:
+    """What was seen of the judged split so far: non-finite answers, and the greatest difference by comparison."""
+
+    bad: int = 0
+    worst: dict[str, tuple[float, str]] = field(default_factory=dict)
+    tolerance: dict[str, float] = field(default_factory=dict)
+
+    def compare(self, metric: str, tolerance: float, served: Answer, other: Answer) -> None:
+        """Remembers by how much two answers to the same rows differ, and in which output."""
+        found = max((_difference(answer, other.get(name)), name) for name, answer in served.items())
+        self.worst[metric] = max(found, self.worst.get(metric, found))
+        self.tolerance[metric] = tolerance
+
+    def checks(self, where: str) -> list[Check]:
+        """Returns the checks of all that was seen."""
+        checks = [at_most(0, self.bad, gate="serving", metric="answers that are NaN or infinite", where=where)]
+        for metric, (value, output) in self.worst.items():
+            note = f"greatest relative difference, of output {output!r}"
+            checks.append(at_most(self.tolerance[metric], value, gate="serving", metric=metric, where=where, note=note))
+        return checks
+
+
 def check_model(spec: Spec) -> Report:
-    """Asks the model through both loaders, raw and as tf.Examples, and recomputes its metrics."""
+    """Asks the model through both loaders, in all ways, and recomputes its metrics; memory does not grow with rows."""
     checks: list[Check] = []
     metrics: dict[str, dict[str, float | None]] = {}
     try:
-        ask = _attempt(spec, "loads, TensorFlow 2", lambda: _load_tf2(spec.model), checks)
-        ask_tf1 = _attempt(spec, "loads, TensorFlow 1 style", lambda: _load_tf1(spec.model), checks)
-        columns, records = _read(spec, spec.judged)
-        served = _attempt(spec, "answers raw features", lambda: _ask_raw(ask, spec, columns), checks)
-        checks.append(_finite(spec, served))
-        for metric, step in {
-            "tf.Examples = raw": lambda: _ask_examples(ask, spec, records),
-            ONE_ROW: lambda: _ask_raw(ask, spec, {k: v[:1] for k, v in columns.items()}),
-            "raw, TensorFlow 1 style = 2": lambda: _ask_raw(ask_tf1, spec, columns),
-            "tf.Examples, TensorFlow 1 style = 2": lambda: _ask_examples(ask_tf1, spec, records),
-        }.items():
-            rows = 1 if metric == ONE_ROW else len(records)
-            asked = {name: answer[:rows] for name, answer in served.items()}
-            checks.append(_alike(spec, metric, asked, _attempt(spec, metric, step)))
-        metrics[spec.judged] = _metrics(spec, columns, served)
+        ask = _attempt(spec, "loads, TensorFlow 2", lambda: _load_tf2(spec), checks)
+        ask_tf1 = _attempt(spec, f"loads, {TF1}", lambda: _load_tf1(spec.model), checks)
+        metrics[spec.judged] = _judge(spec, ask, ask_tf1, checks)
         for split in set(spec.splits) - {spec.judged}:
-            columns, _ = _read(spec, split)
-            metrics[split] = _metrics(spec, columns, _ask_raw(ask, spec, columns))
+            tables = [_table(spec, batch, _ask(ask, spec, spec.requests[0], batch)) for batch in _read(spec, split)]
+            metrics[split] = _metrics(spec, tables)
     except Refused as refused:
         checks.append(refused.check)
     return Report(checks=checks, metrics=metrics)
 
 
+def _judge(spec: Spec, ask: Ask, ask_tf1: Ask, checks: list[Check]) -> dict[str, float | None]:
+    """Asks about every row of the judged split in every way; adds the checks, returns the metrics."""
+    first, judged = spec.requests[0], _Judged()
+    tables: list[Table] = []
+    try:
+        for batch in _read(spec, spec.judged):
+            step = partial(_ask, ask, spec, first, batch)
+            served = _attempt(spec, "answers raw features", step, None if tables else checks)
+            judged.bad += _not_finite(spec, served)
+            tables.append(_table(spec, batch, served))
+            for metric, tolerance, way in _ways(spec, ask, ask_tf1, batch):
+                judged.compare(metric, tolerance, served, _attempt(spec, metric, way))
+            if len(tables) == 1:
+                one = _Batch({name: column[:1] for name, column in batch.columns.items()}, batch.records[:1])
+                alone = _attempt(spec, ONE_ROW, partial(_ask, ask, spec, first, one))
+                judged.compare(ONE_ROW, spec.tolerance, {name: a[:1] for name, a in served.items()}, alone)
+    finally:
+        if tables:
+            checks += judged.checks(spec.judged)
+    return _metrics(spec, tables)
+
+
+def _ways(spec: Spec, ask: Ask, ask_tf1: Ask, batch: _Batch) -> Iterator[tuple[str, float, Callable[[], Answer]]]:
+    """Yields every other way to ask about a batch: its name, the tolerance, and the asking itself."""
+    first, *others = spec.requests
+    yield "tf.Examples = raw", spec.tolerance, partial(_ask_examples, ask, spec, batch)
+    yield f"raw, {TF1} = 2", spec.tolerance, partial(_ask, ask_tf1, spec, first, batch)
+    yield f"tf.Examples, {TF1} = 2", spec.tolerance, partial(_ask_examples, ask_tf1, spec, batch)
+    for request in others:
+        tolerance = request.tolerance or spec.tolerance
+        yield f"{request.signature} = raw", tolerance, partial(_ask, ask, spec, request, batch)
+        yield f"{request.signature}, {TF1} = raw", tolerance, partial(_ask, ask_tf1, spec, request, batch)
+
+
 # --- asking --------------------------------------------------------------------------------------------
 
 
-def _load_tf2(path: str) -> Ask:
-    model = tf.saved_model.load(path)
-    missing = {RAW, EXAMPLES} - set(model.signatures)
+def _load_tf2(spec: Spec) -> Ask:
+    model = tf.saved_model.load(spec.model)
+    missing = {EXAMPLES, *(request.signature for request in spec.requests)} - set(model.signatures)
     if missing:
         raise KeyError(f"no signature {' and '.join(sorted(missing))}; there are {sorted(model.signatures)}")
 
@@ -129,20 +188,15 @@ def _load_tf1(path: str) -> Ask:
     return ask
 
 
-def _ask_raw(ask: Ask, spec: Spec, columns: Columns) -> Answer:
-    return _in_batches(
-        len(columns[spec.label]), lambda part: ask(RAW, {name: columns[name][part] for name in spec.inputs})
-    )
+def _ask(ask: Ask, spec: Spec, request: Request, batch: _Batch) -> Answer:
+    inputs = {name: batch.columns[name] for name in spec.inputs}
+    answers = ask(request.signature, load(request.inputs)(inputs) if request.inputs else inputs)
+    return dict(load(request.outputs)(answers)) if request.outputs else answers
 
 
-def _ask_examples(ask: Ask, spec: Spec, records: Sequence[bytes]) -> Answer:
-    served = np.array([_only_inputs(record, spec.inputs) for record in records], dtype=object)
-    return _in_batches(len(served), lambda part: ask(EXAMPLES, {"examples": served[part]}))
-
-
-def _in_batches(rows: int, ask: Callable[[slice], Answer]) -> Answer:
-    answers = [ask(slice(start, start + BATCH)) for start in range(0, rows, BATCH)]
-    return {name: np.concatenate([answer[name] for answer in answers]) for name in answers[0]}
+def _ask_examples(ask: Ask, spec: Spec, batch: _Batch) -> Answer:
+    served = [_only_inputs(record, spec.inputs) for record in batch.records]
+    return ask(EXAMPLES, {"examples": np.array(served, dtype=object)})
 
 
 def _only_inputs(record: bytes, inputs: Sequence[str]) -> bytes:
@@ -154,12 +208,12 @@ def _only_inputs(record: bytes, inputs: Sequence[str]) -> bytes:
     return serialized
 
 
-def _read(spec: Spec, split: str) -> tuple[Columns, list[bytes]]:
-    """Returns a split's features as arrays of shape [rows], and its records."""
-    records = list(tf.data.TFRecordDataset(spec.splits[split], compression_type="GZIP").as_numpy_iterator())
+def _read(spec: Spec, split: str) -> Iterator[_Batch]:
+    """Yields the rows of a split, some at a time."""
     parsing = {name: tf.io.FixedLenFeature([], tf.as_dtype(kind)) for name, kind in spec.features.items()}
-    parsed = tf.io.parse_example(tf.constant(records), parsing)
-    return {name: column.numpy() for name, column in parsed.items()}, records
+    for records in tf.data.TFRecordDataset(spec.splits[split], compression_type="GZIP").batch(BATCH):
+        parsed = tf.io.parse_example(records, parsing)
+        yield _Batch({name: column.numpy() for name, column in parsed.items()}, list(records.numpy()))
 
 
 # --- judging -------------------------------------------------------------------------------------------
@@ -184,19 +238,11 @@ def _no_error(spec: Spec, metric: str, note: str = "") -> Check:
     )
 
 
-def _finite(spec: Spec, served: Answer) -> Check:
+def _not_finite(spec: Spec, served: Answer) -> int:
     """Counts answers that are no finite numbers; the output that is judged must be among them."""
     if spec.prediction not in served:
         raise Refused(_no_error(spec, f"answers {spec.prediction}", f"there are only {sorted(served)}"))
-    bad = sum(int((~np.isfinite(answer)).sum()) for answer in served.values() if answer.dtype.kind == "f")
-    return at_most(0, bad, gate="serving", metric="answers that are NaN or infinite", where=spec.judged)
-
-
-def _alike(spec: Spec, metric: str, served: Answer, other: Answer) -> Check:
-    """Compares two answers to the same rows, output by output."""
-    worst, where = max((_difference(answer, other.get(name)), name) for name, answer in served.items())
-    note = f"greatest relative difference, of output {where!r}"
-    return at_most(spec.tolerance, worst, gate="serving", metric=metric, where=spec.judged, note=note)
+    return sum(int((~np.isfinite(answer)).sum()) for answer in served.values() if answer.dtype.kind == "f")
 
 
 def _difference(answer: NDArray[Any], other: NDArray[Any] | None) -> float:
@@ -209,10 +255,17 @@ def _difference(answer: NDArray[Any], other: NDArray[Any] | None) -> float:
     return worst if np.isfinite(worst) else float("inf")
 
 
-def _metrics(spec: Spec, columns: Columns, served: Answer) -> dict[str, float | None]:
-    features = {name: columns[name].astype(float) for name in spec.metrics.features()}
-    table = Table(columns[spec.label].astype(float), served[spec.prediction].astype(float), features)
-    return {name: finite_or_none(value) for name, value in evaluate(spec.metrics, table).items()}
+def _table(spec: Spec, batch: _Batch, served: Answer) -> Table:
+    features = {name: _numbers(batch.columns[name]) for name in spec.metrics.features()}
+    return tabulate(spec.metrics, _numbers(batch.columns[spec.label]), _numbers(served[spec.prediction]), features)
+
+
+def _numbers(column: NDArray[Any]) -> NDArray[Any]:
+    return column if column.dtype.kind == "O" else column.astype(float)
+
+
+def _metrics(spec: Spec, tables: Sequence[Table]) -> dict[str, float | None]:
+    return {name: finite_or_none(value) for name, value in evaluate(spec.metrics, concatenate(tables)).items()}
 
 
 def main(spec: str, report: str) -> None:

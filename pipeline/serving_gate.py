@@ -135,6 +135,12 @@ class Executor(base_executor.BaseExecutor):  # type: ignore[misc]
         conclude(report.checks, Path(blessing.uri))
 
 
+def _code(model: Model) -> set[str]:
+    """Modules of the model's that know how to ask."""
+    paths = [path for request in model.requests for path in (request.inputs, request.outputs) if path]
+    return {path.rpartition(".")[0] for path in paths}
+
+
 def _spec(single: dict[str, types.Artifact], question: dict[str, Any]) -> Spec:
     schema = io_utils.SchemaReader().read(io_utils.get_only_uri_in_dir(single["schema"].uri))
     model = single["model"]
@@ -180,6 +186,7 @@ class ServingGate(base_component.BaseComponent):  # type: ignore[misc]
         question = {
             "label": model.label,
             "prediction": model.prediction,
+            "requests": [request.model_dump(mode="json") for request in model.requests],
             # Without bounds: a new threshold concerns the model gate, not this one.
             "metrics": row_metrics_config(model, settings).model_copy(update={"bounds": {}}).model_dump(mode="json"),
             "tolerance": settings.gates.serving_tolerance,
@@ -190,7 +197,7 @@ class ServingGate(base_component.BaseComponent):  # type: ignore[misc]
                 schema=schema,
                 model=trained,
                 question=json.dumps(question, sort_keys=True),
-                code=digest_code(__name__),
+                code=digest_code(__name__, *_code(model)),
                 blessing=types.Channel(type=standard_artifacts.InfraBlessing),
             )
         )

@@ -14,13 +14,14 @@ Imports no TensorFlow: the serving gate's fresh process computes the same number
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from pipeline.contract import Bound, Metric, Range, Rows, load
+from pipeline.contract import Answers, Bound, Metric, Range, Rows, load
 
 SHORTFALL = "/shortfall"
 SLICED_SHORTFALL = "/sliced_shortfall"
@@ -36,7 +37,8 @@ class RowMetricsConfig(BaseModel):
       metrics: what is computed.
       bounds: metric name -> bounds.
       naive: dotted path of the naive rule.
-      naive_features: features that it reads.
+      naive_features: features that it and `measure` read.
+      measure: dotted path of what is kept of a row's answers, or None for the answers themselves.
       feature_settings: the settings that it is given, as JSON.
       weight: feature that weighs a row in totals, or None for 1 each.
       min_slice_rows: sliced bounds hold from so many rows.
@@ -49,30 +51,73 @@ class RowMetricsConfig(BaseModel):
     bounds: dict[str, Bound]
     naive: str
     naive_features: tuple[str, ...]
+    measure: str | None = None
     feature_settings: dict[str, Any]
     weight: str | None
     min_slice_rows: int
     code: str
 
     def features(self) -> list[str]:
-        """Names of the features that the metrics read, sorted."""
-        optional = [self.weight, *(metric.minus for metric in self.metrics)]
-        return sorted({*self.naive_features, *filter(None, optional)})
+        """Names of the features that are read of a row, sorted."""
+        return sorted({*self.naive_features, *self.kept()})
+
+    def kept(self) -> list[str]:
+        """Names of those that the metrics still need when the naive rule has spoken, sorted."""
+        return sorted(set(filter(None, [self.weight, *(metric.minus for metric in self.metrics)])))
 
 
 class Table(NamedTuple):
-    """Rows of a slice: arrays whose first axis is the row; numbers are float64."""
+    """What the metrics need of the rows of a slice: arrays whose first axis is the row; numbers are float64.
+
+    Label, prediction and naive prediction are [rows], or [rows, 0] where the row's `measures` stand for them.
+    """
 
     label: NDArray[Any]
     prediction: NDArray[Any]
-    features: dict[str, NDArray[Any]]
+    naive: NDArray[Any]
+    features: Mapping[str, NDArray[Any]]
+    measures: Mapping[str, NDArray[Any]]
+
+
+def tabulate(
+    config: RowMetricsConfig, label: NDArray[Any], prediction: NDArray[Any], features: Mapping[str, NDArray[Any]]
+) -> Table:
+    """Returns what the metrics need of a batch of rows; of pictures, say, a few sums instead of all pixels.
+
+    Args:
+      config: what will be computed.
+      label: of the rows, [rows].
+      prediction: of the model, [rows, ...].
+      features: those of `config.features()`, [rows] each.
+
+    Raises:
+      ValueError: prediction or naive prediction differ from the label in shape.
+    """
+    inputs = {name: features[name] for name in config.naive_features}
+    naive = np.asarray(load(config.naive)(inputs, config.feature_settings))
+    kept = {name: features[name] for name in config.kept()}
+    if config.measure is None:
+        _same_shape("prediction", prediction.shape, label.shape)
+        _same_shape("naive prediction", naive.shape, label.shape)
+        return Table(label, prediction, naive.astype(np.float64), kept, {})
+    _same_shape("naive prediction", naive.shape, prediction.shape)
+    measures = load(config.measure)(Answers(label, prediction, naive, inputs))
+    nothing = np.empty((len(label), 0))
+    numbers = {name: np.asarray(values, np.float64) for name, values in measures.items()}
+    return Table(nothing, nothing, nothing, kept, numbers)
+
+
+def concatenate(tables: Sequence[Table]) -> Table:
+    """Returns the rows of several tables as one."""
+    label, prediction, naive = (np.concatenate([table[part] for table in tables]) for part in range(3))
+    return Table(label, prediction, naive, _joined([t.features for t in tables]), _joined([t.measures for t in tables]))
 
 
 def evaluate(config: RowMetricsConfig, table: Table) -> dict[str, float]:
     """Computes the metrics of a slice and their companions; the order of the rows does not matter.
 
     Raises:
-      ValueError: prediction, naive prediction or weight differ from the label in shape.
+      ValueError: the weight is not one number a row.
     """
     rows = _rows(config, table)
     count = len(rows.label)
@@ -113,14 +158,13 @@ def _companions(metric: Metric, bound: Bound, value: float, enough_rows: bool) -
 
 
 def _rows(config: RowMetricsConfig, table: Table) -> Rows:
-    inputs = {name: table.features[name] for name in config.naive_features}
-    naive = load(config.naive)(inputs, config.feature_settings)
     weight = table.features[config.weight] if config.weight else np.ones(len(table.label))
-    rows = Rows(table.label, table.prediction, np.asarray(naive, np.float64), weight)
-    _same_shape("prediction", rows.prediction.shape, rows.label.shape)
-    _same_shape("naive prediction", rows.naive.shape, rows.label.shape)
-    _same_shape("weight", rows.weight.shape, rows.label.shape[:1])
-    return rows
+    _same_shape("weight", weight.shape, table.label.shape[:1])
+    return Rows(table.label, table.prediction, table.naive, weight, table.measures)
+
+
+def _joined(parts: Sequence[Mapping[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def _same_shape(what: str, shape: tuple[int, ...], expected: tuple[int, ...]) -> None:
@@ -129,4 +173,5 @@ def _same_shape(what: str, shape: tuple[int, ...], expected: tuple[int, ...]) ->
 
 
 def _minus(rows: Rows, known: NDArray[Any]) -> Rows:
-    return Rows(rows.label - known, rows.prediction - known, rows.naive - known, rows.weight)
+    changed = {"label": rows.label - known, "prediction": rows.prediction - known, "naive": rows.naive - known}
+    return rows._replace(**changed)

@@ -25,6 +25,7 @@ class Check(BaseModel):
       shortfall: by how much the bound was missed, in the metric's unit; None if it was met or has no distance.
       passed: the verdict.
       note: a reason in plain words, or empty.
+      binding: False where the bound does not hold, since the slice has too few rows; it passed then.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -37,6 +38,7 @@ class Check(BaseModel):
     shortfall: FiniteFloat | None = None
     passed: bool
     note: str = ""
+    binding: bool = True
 
 
 def sentence(check: Check) -> str:

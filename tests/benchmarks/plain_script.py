@@ -19,6 +19,7 @@ import tensorflow as tf
 from models.clv import MODEL, features, network, trainer
 from models.clv.naive import naive
 from models.clv.settings import Features
+from models.clv.source import SOURCE
 from pipeline.contract import Rows, load
 from pipeline.ingestion.raw import feature_table, load_raw
 
@@ -72,8 +73,8 @@ def judge(rows: Arrays, future: Any) -> dict[str, float]:
 
 def main(data: Path, cutoff: str, folder: Path) -> None:
     """Reads, trains, judges on VALIDATE, saves."""
-    raw = load_raw(data, MODEL.source, folder / "raw")
-    table = feature_table(raw, MODEL.source, Features(cutoff=date.fromisoformat(cutoff)))
+    raw = load_raw(data, SOURCE, folder / "raw")
+    table = feature_table(raw, SOURCE, Features(cutoff=date.fromisoformat(cutoff)))
     columns = {name: table.column(name).to_numpy() for name in table.column_names}
     splits = {
         name: {key: column[columns["split"] == name] for key, column in columns.items()}

@@ -35,7 +35,8 @@ def rows(
 ) -> Rows:
     """Rows from lists; the naive rule predicts 0 and weights are 1 unless given."""
     fields = (label, prediction, naive or [0.0] * len(label), weight or [1.0] * len(label))
-    return Rows(*(np.asarray(field, np.float64) for field in fields))
+    arrays = [np.asarray(field, np.float64) for field in fields]
+    return Rows(arrays[0], arrays[1], arrays[2], arrays[3])
 
 
 @st.composite
@@ -104,7 +105,7 @@ def test_gini_of_a_perfect_order_is_one_and_of_its_reverse_minus_one(found: Rows
 def test_order_of_rows_does_not_matter(found: Rows, generator: random.Random) -> None:
     order = list(range(len(found.label)))
     generator.shuffle(order)
-    shuffled = Rows(*(field[order] for field in found))
+    shuffled = Rows(found.label[order], found.prediction[order], found.naive[order], found.weight[order])
     for metric in ALL:
         assert metric(shuffled) == pytest.approx(metric(found), rel=1e-6, abs=1e-6, nan_ok=True), metric.__name__
 

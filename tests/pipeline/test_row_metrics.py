@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 import tensorflow_model_analysis as tfma
 from numpy.typing import NDArray
 
-from pipeline.contract import Metric
+from pipeline.contract import Answers, Metric, Rows
 from pipeline.row_metrics import RowMetrics
 from pipeline.slice_metrics import RowMetricsConfig
 
@@ -35,21 +36,36 @@ CONFIG = RowMetricsConfig(
 )
 
 
-def combiner(settings: RowMetricsConfig, eval_config: tfma.EvalConfig, model_name: str = "") -> Any:
-    """The Beam combiner that TFMA would run, made from JSON as TFMA makes it."""
-    metric = RowMetrics(config=json.loads(settings.model_dump_json()))
-    assert RowMetrics.from_config(metric.get_config()).kwargs == metric.kwargs
-    (found,) = metric.computations(eval_config=eval_config, model_names=[model_name])
-    return found.combiner
+class Computation:
+    """What TFMA would run for a model, made from JSON as TFMA makes it: a preprocessor, then a Beam combiner."""
+
+    def __init__(self, settings: RowMetricsConfig, eval_config: tfma.EvalConfig, model_name: str = "") -> None:
+        metric = RowMetrics(config=json.loads(settings.model_dump_json()))
+        assert RowMetrics.from_config(metric.get_config()).kwargs == metric.kwargs
+        (found,) = metric.computations(eval_config=eval_config, model_names=[model_name])
+        (self.preprocessor,), self.combiner = found.preprocessors, found.combiner
+
+    def collect(self, rows: Iterable[dict[str, Any]]) -> Any:
+        """An accumulator of rows."""
+        fn = self.combiner
+        return fn.add_inputs(
+            fn.create_accumulator(), [table for row in rows for table in self.preprocessor.process(row)]
+        )
+
+    def values(self, accumulator: Any) -> dict[str, float]:
+        """The emitted metrics by name."""
+        return {key.name: found for key, found in self.combiner.extract_output(accumulator).items()}
 
 
-def inputs(label: Any, prediction: Any, **features: Any) -> tfma.metrics.StandardMetricInputs:
-    """A row as TFMA hands it over: float32 arrays of shape [1]."""
-    return tfma.metrics.StandardMetricInputs(
-        labels=np.asarray(label, np.float32),
-        predictions=prediction,
-        features={name: np.asarray([value], np.float32) for name, value in features.items()},
-    )
+def inputs(label: Any, prediction: Any, **features: Any) -> dict[str, Any]:
+    """A row as TFMA hands it over: arrays of shape [1] for numbers and for bytes."""
+    arrays = {name: _array([value]) for name, value in features.items()}
+    return {"labels": _array(label), "predictions": prediction, "features": arrays}
+
+
+def _array(values: Any) -> NDArray[Any]:
+    array = np.asarray(values)
+    return np.asarray(values, object) if array.dtype.kind == "S" else array
 
 
 ONE_MODEL = tfma.EvalConfig(model_specs=[tfma.ModelSpec(label_key="label", prediction_key="total")])
@@ -65,45 +81,67 @@ def test_the_order_of_merging_does_not_change_a_bit() -> None:
     generator = np.random.default_rng(1)
     values = generator.gamma(1, 100, size=(3000, 3))
     rows = [inputs([a], {"total": [b], "other": [0.0]}, past=c, weight=1) for a, b, c in values]
-    fn = combiner(CONFIG, ONE_MODEL)
-    one = fn.add_inputs(fn.create_accumulator(), rows)
-    parts = [fn.add_inputs(fn.create_accumulator(), part) for part in (rows[2000:], rows[:700], rows[700:2000])]
+    computed = Computation(CONFIG, ONE_MODEL)
+    fn = computed.combiner
+    parts = [computed.collect(part) for part in (rows[2000:], rows[:700], rows[700:2000])]
     merged = fn.compact(fn.merge_accumulators([*parts, fn.create_accumulator()]))
-    assert fn.extract_output(merged) == fn.extract_output(one)
-    assert {key.name: found for key, found in fn.extract_output(one).items()}["rows"] == 3000
+    assert computed.values(merged) == computed.values(computed.collect(rows))
+    assert computed.values(merged)["rows"] == 3000
 
 
 def test_an_accumulator_stays_small() -> None:
-    fn = combiner(CONFIG, ONE_MODEL)
-    accumulator = fn.create_accumulator()
-    for _ in range(3000):
-        accumulator = fn.add_input(accumulator, inputs([1.0], {"total": [1.0]}, past=1, weight=1))
-    assert len(accumulator) < 1500
+    rows = [inputs([1.0], {"total": [1.0]}, past=1, weight=1)] * 3000
+    assert len(Computation(CONFIG, ONE_MODEL).collect(rows)) < 1500
 
 
 def test_with_a_champion_each_model_has_its_own_prediction() -> None:
     row = inputs([5.0], {"candidate": {"total": [4.0]}, "baseline": {"total": [2.0]}}, past=1, weight=1)
     for name, error in (("candidate", 1.0), ("baseline", 3.0)):
-        fn = combiner(CONFIG, TWO_MODELS, name)
-        values = fn.extract_output(fn.add_input(fn.create_accumulator(), row))
-        assert {(key.model_name, found) for key, found in values.items() if key.name == "mae"} == {(name, error)}
+        computed = Computation(CONFIG, TWO_MODELS, name)
+        found = computed.combiner.extract_output(computed.collect([row]))
+        assert {(key.model_name, value) for key, value in found.items() if key.name == "mae"} == {(name, error)}
 
 
 def test_images_keep_their_shape() -> None:
     changes = {"metrics": CONFIG.metrics[:1], "weight": None, "naive": f"{__name__}.black", "naive_features": ()}
-    settings = CONFIG.model_copy(update=changes)
-    fn = combiner(settings, ONE_MODEL)
+    computed = Computation(CONFIG.model_copy(update=changes), ONE_MODEL)
     row = inputs(np.zeros((4, 4, 3)), {"total": np.ones((4, 4, 3), np.float32)})
-    values = fn.extract_output(fn.add_inputs(fn.create_accumulator(), [row, row]))
-    assert {key.name: found for key, found in values.items()} == {"rows": 2, "mae": 1}
+    assert computed.values(computed.collect([row, row])) == {"rows": 2, "mae": 1}
+
+
+def test_of_large_answers_only_their_measures_are_kept() -> None:
+    """A label of bytes, an answer of 4 x 4 x 3 numbers: what a slice collects is one number a row."""
+    changes = {
+        "metrics": (Metric(name="error", function=f"{__name__}.mean_error"),),
+        "weight": None,
+        "naive": f"{__name__}.black",
+        "naive_features": ("shade",),
+        "measure": f"{__name__}.measure",
+    }
+    computed = Computation(CONFIG.model_copy(update=changes), ONE_MODEL)
+    rows = [inputs([bytes([k, 0])], {"total": np.ones((4, 4, 3), np.float32)}, shade=b"dark") for k in range(5)]
+    accumulator = computed.collect(rows)
+    assert computed.values(accumulator) == {"rows": 5, "error": 1.4}
+    assert sum(array.size for table in accumulator for array in table[:3]) == 0
 
 
 def black(*_: Any) -> NDArray[Any]:
-    """Two black pictures."""
-    return np.zeros((2, 4, 4, 3))
+    """A black picture."""
+    return np.zeros((1, 4, 4, 3))
+
+
+def measure(answers: Answers) -> dict[str, NDArray[Any]]:
+    """How far the prediction is from the label's first byte; every row is dark."""
+    assert answers.features["shade"].tolist() == [b"dark"]
+    assert answers.naive.shape == answers.prediction.shape
+    return {"error": np.array([abs(label[0] - answers.prediction.mean()) for label in answers.label])}
+
+
+def mean_error(rows: Rows) -> float:
+    return float(rows.measures["error"].mean())
 
 
 def test_a_row_without_a_feature_is_an_error_that_names_it() -> None:
-    fn = combiner(CONFIG, ONE_MODEL)
+    computed = Computation(CONFIG, ONE_MODEL)
     with pytest.raises(ValueError, match="expected a value of 'weight' in each row"):
-        fn.add_input(fn.create_accumulator(), inputs([1.0], {"total": [1.0]}, past=1))
+        computed.collect([inputs([1.0], {"total": [1.0]}, past=1)])

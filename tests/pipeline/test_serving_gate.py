@@ -14,7 +14,7 @@ import tiny
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 
-from pipeline.contract import resource
+from pipeline.contract import Request, resource
 from pipeline.serving_check import Report, Spec, check_model
 from pipeline.serving_gate import ask_in_fresh_process, serving_inputs
 from pipeline.slice_metrics import RowMetricsConfig
@@ -74,12 +74,39 @@ def spec(model: str, records: str) -> Spec:
         splits={"eval": [records], "test": [records]},
         features={"x": "float32", "y": "float32"},
         inputs=("x",),
+        requests=tiny.MODEL.requests,
         label="y",
         prediction="predicted",
         metrics=metrics,
         judged="eval",
         tolerance=1e-5,
     )
+
+
+def as_text(columns: dict[str, Any]) -> dict[str, Any]:
+    """The inputs of a signature that reads numbers as text."""
+    return {"text": np.array([b"%.9f" % x for x in columns["x"]], dtype=object)}
+
+
+def from_text(outputs: dict[str, Any]) -> dict[str, Any]:
+    return {"predicted": outputs["answer"].astype(float)}
+
+
+TEXT = Request(signature="text", inputs=f"{__name__}.as_text", outputs=f"{__name__}.from_text", tolerance=0.01)
+
+
+def save_with_text(folder: Path, text: Answer) -> str:
+    """A sound model with one more signature, which takes and answers text."""
+    module = tf.Module()
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")])
+    def of_text(given: Any) -> Any:
+        return {"answer": tf.strings.as_string(text(tf.strings.to_number(given)), precision=3)}
+
+    saved = tf.saved_model.load(save(folder / "plain"))
+    module.saved = saved
+    tf.saved_model.save(module, str(folder / "text"), {**saved.signatures, "text": of_text})
+    return str(folder / "text")
 
 
 def refused(report: Report) -> Check:
@@ -101,6 +128,26 @@ def test_signatures_that_disagree(tmp_path: Path, records: str) -> None:
     assert (check.metric, check.slice, check.bound) == ("tf.Examples = raw", "eval", "<= 1e-05")
     assert float(check.value) == pytest.approx(0.001, rel=0.01)
     assert "output 'predicted'" in sentence(check)
+
+
+def test_a_further_way_of_asking_is_tried_through_both_loaders_with_its_own_tolerance(
+    tmp_path: Path, records: str
+) -> None:
+    several = {"requests": (*tiny.MODEL.requests, TEXT)}
+    sound = check_model(spec(save_with_text(tmp_path / "sound", line), records).model_copy(update=several))
+    assert all(check.passed for check in sound.checks)
+    names = {check.metric: check.bound for check in sound.checks}
+    assert (names["text = raw"], names["text, TensorFlow 1 style = raw"]) == ("<= 0.01", "<= 0.01")
+    wrong = save_with_text(tmp_path / "wrong", lambda x: line(x) * 1.1)
+    check = refused(check_model(spec(wrong, records).model_copy(update=several)))
+    assert check.metric == "text = raw"
+    assert float(check.value) == pytest.approx(0.1 / 1.1, rel=0.01)
+
+
+def test_a_further_signature_that_is_not_there(tmp_path: Path, records: str) -> None:
+    asked = spec(save(tmp_path), records).model_copy(update={"requests": (*tiny.MODEL.requests, TEXT)})
+    check = refused(check_model(asked))
+    assert (check.metric, "no signature text" in check.note) == ("loads, TensorFlow 2", True)
 
 
 def test_an_answer_that_depends_on_who_else_is_asked(tmp_path: Path, records: str) -> None:

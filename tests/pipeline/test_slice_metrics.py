@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from pipeline.contract import Bound, Metric, Range
-from pipeline.slice_metrics import RowMetricsConfig, Table, evaluate, loss, shortfall
+from pipeline.slice_metrics import RowMetricsConfig, Table, evaluate, loss, shortfall, tabulate
 
 WHY = "an example in a test"
 
@@ -45,11 +45,11 @@ def config(**changes: Any) -> RowMetricsConfig:
     return RowMetricsConfig(**(default | changes))
 
 
-def table() -> Table:
+def table(**changes: Any) -> Table:
     """Two rows of one customer and one of another; future labels are 1, 3, 5, predicted 2, 2, 2."""
     past = np.array([10.0, 10.0, 1.0])
     features = {"past": past, "weight": np.array([0.5, 0.5, 1.0])}
-    return Table(past + np.array([1, 3, 5]), past + 2, features)
+    return tabulate(config(**changes), past + np.array([1, 3, 5]), past + 2, features)
 
 
 def test_metrics_see_the_part_that_they_ask_for() -> None:
@@ -62,7 +62,7 @@ def test_metrics_see_the_part_that_they_ask_for() -> None:
 
 
 def test_the_naive_rule_gets_the_feature_settings() -> None:
-    values = evaluate(config(feature_settings={"factor": 1.0}), table())
+    values = evaluate(config(), table(feature_settings={"factor": 1.0}))
     assert values["ratio"] == pytest.approx(5 / 9)
 
 
@@ -107,9 +107,9 @@ def test_loss_falls_when_the_metric_improves(better: Any, expected: float) -> No
 
 def test_a_naive_rule_of_another_shape_is_an_error() -> None:
     with pytest.raises(ValueError, match=r"expected a naive prediction of the label's shape \(3,\); received \(3, 1\)"):
-        evaluate(config(naive=f"{__name__}.naive_column"), table())
+        table(naive=f"{__name__}.naive_column")
 
 
 def test_a_prediction_of_another_shape_is_an_error() -> None:
     with pytest.raises(ValueError, match=r"expected a prediction of the label's shape \(3,\); received \(3, 2\)"):
-        evaluate(config(), table()._replace(prediction=np.zeros((3, 2))))
+        tabulate(config(), np.zeros(3), np.zeros((3, 2)), table().features)
