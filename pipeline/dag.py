@@ -36,6 +36,7 @@ class Choices:
       push_executor: how it is pushed.
       push_config: what the push executor is told.
       trainer_executor: how training is run; TFX's generic executor if None.
+      checkpoints: folder where the trainer may leave what an interrupted training goes on from; none if None.
       beam_args: Beam pipeline arguments of every component that uses Beam.
       metadata: connection of the metadata store; None where the orchestrator has its own.
       use_cache: whether unchanged nodes are taken from the cache.
@@ -48,6 +49,7 @@ class Choices:
     push_executor: executor_spec.ExecutorSpec
     push_config: Mapping[str, Any]
     trainer_executor: executor_spec.ExecutorSpec | None = None
+    checkpoints: str | None = None
     beam_args: Sequence[str] = field(default_factory=list)
     metadata: metadata_store_pb2.ConnectionConfig | None = None
     use_cache: bool = True
@@ -153,6 +155,7 @@ def _trainer(model: Model, settings: Settings, transform: Transform, schema: Cha
             "training": settings.training.model_dump(mode="json"),
             "features": settings.features.model_dump(mode="json"),
             "code": digest_code(_module(model.run_fn)),
+            "checkpoints": choices.checkpoints,
         },
         custom_executor_spec=choices.trainer_executor,
     )

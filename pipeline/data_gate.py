@@ -21,11 +21,9 @@ from tfx.utils import io_utils
 from pipeline.contract import GateSettings
 from pipeline.fingerprint import digest_code
 from pipeline.gate import GateReport, conclude
-from pipeline.ingestion.duckdb_example_gen import REPORT
+from pipeline.ingestion.example_files import REPORT
 from pipeline.ingestion.raw import RawReport
 from pipeline.verdict import Check, at_most
-
-RAW_ROWS = "raw rows"
 
 # --- raw rows ----------------------------------------------------------------------------------------
 
@@ -37,18 +35,19 @@ def raw_checks(report: RawReport, max_quarantined_share: float) -> Iterator[Chec
       report: what ingestion counted.
       max_quarantined_share: share of the rows read that may be unusable.
     """
+    where = f"raw {report.unit}"
     reasons = ", ".join(f"{count:,} x {reason}" for reason, count in report.quarantined_by_reason.items())
     yield at_most(
         max_quarantined_share,
         report.quarantined / report.rows_read,
         gate="data",
         metric="quarantined share",
-        where=RAW_ROWS,
-        note=f"{report.quarantined:,} of {report.rows_read:,} rows are unusable: {reasons}" if reasons else "",
+        where=where,
+        note=f"{report.quarantined:,} of {report.rows_read:,} {report.unit} are unusable: {reasons}" if reasons else "",
     )
     for name, found in report.forbidden.items():
         note = f"for instance {found.examples[0]}" if found.examples else ""
-        yield at_most(0, found.rows, gate="data", metric=f"rows with {name}", where=RAW_ROWS, note=note)
+        yield at_most(0, found.rows, gate="data", metric=f"{report.unit} with {name}", where=where, note=note)
 
 
 # --- examples ----------------------------------------------------------------------------------------

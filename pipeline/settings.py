@@ -93,7 +93,7 @@ def pipeline_name(model: Model, settings: Settings) -> str:
     A model with the identity setting `features.horizon_days` runs, on the data line `main`, in the pipeline
     `clv-main-horizon_days-91`.
     """
-    identity = [f"{key.rpartition('.')[2]}-{_get(settings, key)}" for key in model.identity]
+    identity = [f"{key.rpartition('.')[2]}-{get(settings, key)}" for key in model.identity]
     return "-".join([model.name, settings.data.line, *identity])
 
 
@@ -116,7 +116,8 @@ def _nest(keys: list[str], value: Any) -> dict[str, Any]:
     return {keys[0]: _nest(keys[1:], value) if len(keys) > 1 else value}
 
 
-def _get(settings: BaseModel, key: str) -> Any:
+def get(settings: BaseModel, key: str) -> Any:
+    """Returns the value of a settings key, `part.field`."""
     value: Any = settings
     for field in key.split("."):
         value = getattr(value, field)

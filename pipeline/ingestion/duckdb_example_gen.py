@@ -19,7 +19,6 @@ import tensorflow as tf
 from google.protobuf import any_pb2, struct_pb2
 from tfx import types
 from tfx.components.example_gen import component
-from tfx.components.util import examples_utils
 from tfx.dsl.components.base import base_beam_executor, executor_spec
 from tfx.dsl.io import fileio
 from tfx.proto import example_gen_pb2
@@ -29,17 +28,12 @@ from tfx_bsl.coders import example_coder
 
 from pipeline.contract import UserError
 from pipeline.fingerprint import digest_code
+from pipeline.ingestion.example_files import FILE, REPORT, describe
 from pipeline.ingestion.raw import RawTable
 from pipeline.ingestion.sql import materialize, open_table
 
 BATCH_ROWS = 10_000
 """Rows in memory at a time: a few MB."""
-
-REPORT = "ingestion.json"
-"""File beside the splits that says what became of the raw rows (`pipeline.ingestion.raw.RawReport`)."""
-
-FILE = "data_tfrecord-00000-of-00001.gz"
-FILE_FORMAT = "tfrecords_gzip"
 
 
 class Executor(base_beam_executor.BaseBeamExecutor):  # type: ignore[misc]
@@ -64,7 +58,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):  # type: ignore[misc]
         queries = _queries(exec_properties)
         config = _config(exec_properties)
         examples = artifact_utils.get_single_instance(output_dict[standard_component_specs.EXAMPLES_KEY])
-        _describe(examples, list(queries))
+        describe(examples, list(queries))
         written = 0
         for split, query in queries.items():
             folder = artifact_utils.get_split_uri([examples], split)
@@ -192,10 +186,3 @@ def _config(exec_properties: dict[str, Any]) -> dict[str, str]:
     config = struct_pb2.Struct()
     custom.custom_config.Unpack(config)
     return {key: str(value) for key, value in config.items()}
-
-
-def _describe(examples: types.Artifact, splits: list[str]) -> None:
-    """Says in the metadata which splits there are and how they are written, as TFX's own generators do."""
-    examples.split_names = artifact_utils.encode_split_names(splits)
-    examples_utils.set_payload_format(examples, example_gen_pb2.FORMAT_TF_EXAMPLE)
-    examples_utils.set_file_format(examples, FILE_FORMAT)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import duckdb
 import pyarrow as pa
@@ -32,9 +32,10 @@ class ForbiddenRows(BaseModel):
 
 
 class RawReport(BaseModel):
-    """What became of the rows of a raw file: read = usable + quarantined.
+    """What became of the rows of a raw file, or of the files of a set of pictures: read = usable + quarantined.
 
     Attributes:
+      unit: what is counted.
       source: name of the file.
       source_sha256: of its content.
       rows_read: rows of the file, without the header.
@@ -46,6 +47,7 @@ class RawReport(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True)
+    unit: Literal["rows", "files"] = "rows"
     source: str
     source_sha256: str
     rows_read: int
@@ -69,6 +71,11 @@ class RawTable:
     parquet: Path
     digest: str
     report: RawReport
+
+    @property
+    def source(self) -> str:
+        """Name of the raw file."""
+        return self.report.source
 
     @property
     def quarantine(self) -> Path:
