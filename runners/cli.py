@@ -11,8 +11,9 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from pipeline.contract import Model, UserError, find_model, load
+from pipeline.contract import Model, Query, UserError, find_model, load
 from pipeline.settings import make_settings, read_assignments, read_environment
+from runners.model_commands import add_model_commands
 
 ENVIRONMENTS = Path("deploy/environments")
 
@@ -30,7 +31,15 @@ Environment = Annotated[
 ]
 Data = Annotated[
     Optional[Path],  # noqa: UP045
-    typer.Option(help="Raw input: .csv, .csv.gz, .parquet or .xlsx. A generated sample if left out."),
+    typer.Option(
+        help="Raw input: a table (.csv, .csv.gz, .parquet, .xlsx), or pictures (a folder, .tar, .tar.gz, .zip). "
+        "A generated sample if left out."
+    ),
+]
+
+Sample = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option(help="File to write; MODEL-sample in the current folder if left out."),
 ]
 
 
@@ -65,7 +74,7 @@ def run(
     prepared = prepare(contract, root, data=data, layers=_layers(contract, env, assignments), use_cache=cache)
     with output.libraries_log_to(prepared.folder / "tfx.log") as console:
         console.print(
-            f"{contract.title}: [bold]{prepared.pipeline}[/], run {prepared.run_id}, data {prepared.raw.report.source}"
+            f"{contract.title}: [bold]{prepared.pipeline}[/], run {prepared.run_id}, data {prepared.raw.source}"
         )
         console.print("Loading TFX; this takes about half a minute.")
         try:
@@ -80,19 +89,19 @@ def run(
 @app.command("sample-data")
 def sample_data(
     model: ModelName,
-    out: Annotated[Optional[Path], typer.Option(help="File to write; sample.csv of the model if left out.")] = None,  # noqa: UP045
+    out: Sample = None,
     seed: Annotated[int, typer.Option(min=0)] = 7,
     spoilt: Annotated[bool, typer.Option(help="Spoil the sample in a way that a gate must refuse.")] = False,
 ) -> None:
     """Write a generated sample of raw input to a file that you can open."""
     contract = find_model(model)
-    path = out or Path(f"{model}-sample{'-spoilt' if spoilt else ''}.csv")
+    path = out or Path(f"{model}-sample{'-spoilt' if spoilt else ''}{contract.sample_suffix}")
     try:
         _write_sample(contract, path, seed, spoilt)
     except OSError as error:
         raise UserError(expected="a place to write to", received=str(error), todo="choose another --out") from error
     Console().print(
-        f"Wrote {path}: generated, no real customers. Try: pipelines run {model} --data {path}", soft_wrap=True
+        f"Wrote {path}: generated, nothing in it is real. Try: pipelines run {model} --data {path}", soft_wrap=True
     )
 
 
@@ -115,11 +124,13 @@ def features(
     root: Root = Path("runs"),
 ) -> None:
     """Write the model's feature table, all splits, for analysts."""
-    from pipeline.ingestion.raw import export_features
+    from pipeline.ingestion.raw import RawTable, export_features
     from runners.run import prepare
 
     contract = find_model(model)
     prepared = prepare(contract, root, data=data, layers=_layers(contract, env, assignments))
+    if not isinstance(contract.source, Query) or not isinstance(prepared.raw, RawTable):
+        raise UserError(expected="a model whose features are a table", received=model, todo="name another model")
     rows = export_features(prepared.raw, contract.source, prepared.settings.features, out)
     Console().print(f"Wrote {rows:,} rows to {out}", soft_wrap=True)
 
@@ -164,6 +175,7 @@ def settings(model: ModelName, assignments: Set = None, env: Environment = None)
 
 def main() -> None:
     """Entry point: a user's mistake becomes three lines and exit code 2, never a traceback."""
+    add_model_commands(app)
     try:
         app()
     except UserError as error:

@@ -14,17 +14,21 @@ from tfx.orchestration import metadata
 from tfx.types import standard_artifacts
 
 from pipeline.champion import LatestPushedModelStrategy
-from pipeline.contract import UserError
+from pipeline.contract import Pictures, Query, UserError
 from pipeline.dag import Choices, create_pipeline
 from pipeline.fingerprint import digest_code
 from pipeline.gate import GateRefusal, read_report
 from pipeline.ingestion.duckdb_example_gen import DuckDBExampleGen
-from pipeline.ingestion.raw import RawReport
+from pipeline.ingestion.example_files import REPORT
+from pipeline.ingestion.image_example_gen import QUARANTINE, ImageExampleGen
+from pipeline.ingestion.pictures import PictureSet
+from pipeline.ingestion.raw import RawReport, RawTable
 from pipeline.ingestion.sql import render, split_queries
 from pipeline.model_gate import read_checks
 from pipeline.push import Version, custom_config, versions
 from pipeline.push.executor import NEW, AtomicPushExecutor
 from pipeline.serving_gate import read_metrics
+from pipeline.settings import get
 from pipeline.verdict import Check
 from runners.dag_runner import NodeEvent, NodeFailed, ObservedDagRunner, Observer
 from runners.run import Node, Outcome, Run, RunResult, addressed_schema
@@ -51,6 +55,7 @@ def execute(run: Run, observe: Observer) -> RunResult:
     if any(bound.worsening is not None for bound in run.settings.gates.bounds.values()):
         checks += _unknown_champion(held, checks)
     pushed = _pushed(runner.outputs)
+    report, quarantine = _ingested(run, runner.outputs)
     return RunResult(
         run_id=run.run_id,
         pipeline=run.pipeline,
@@ -60,9 +65,9 @@ def execute(run: Run, observe: Observer) -> RunResult:
         metrics=_metrics(runner.outputs),
         pushed=pushed.custom_properties["pushed_destination"].string_value if pushed else None,
         error=error,
-        counts=_counts(run.raw.report),
+        counts=_counts(report) if report else {},
         settings=run.settings.model_dump(mode="json"),
-        data={"file": run.raw.report.source, "digest": run.raw.digest, "quarantine": str(run.raw.quarantine)},
+        data={"file": run.raw.source, "digest": run.raw.digest, "quarantine": str(quarantine or "")},
         folder=str(run.folder),
     )
 
@@ -85,18 +90,29 @@ def _run(runner: ObservedDagRunner, run: Run, held: list[Version]) -> tuple[list
 
 def _choices(run: Run, held: list[Version]) -> Choices:
     """What a local run chooses; the DAG itself is the same everywhere."""
-    source, features = run.model.source, run.settings.features
     return Choices(
-        ingestion=DuckDBExampleGen(split_queries(source, features), render(source, features), run.raw, source.table),
+        ingestion=_ingestion(run),
         schema_file=str(addressed_schema(run)),
         champion=(LatestPushedModelStrategy, {"pushed_model": standard_artifacts.PushedModel}),
         push_destination=run.destination,
         push_executor=executor_spec.ExecutorClassSpec(AtomicPushExecutor),
         push_config=_push_config(run, held),
+        checkpoints=str(run.root / "checkpoints" / run.pipeline),
         beam_args=BEAM_ARGS,
         metadata=metadata.sqlite_metadata_connection_config(str(run.root / "metadata.sqlite")),
         use_cache=run.use_cache,
     )
+
+
+def _ingestion(run: Run) -> DuckDBExampleGen | ImageExampleGen:
+    features = run.settings.features
+    match run.model.source, run.raw:
+        case Query() as source, RawTable() as table:
+            return DuckDBExampleGen(split_queries(source, features), render(source, features), table, source.table)
+        case Pictures() as source, PictureSet() as pictures:
+            size = get(run.settings, source.size)
+            return ImageExampleGen(str(pictures.path), pictures.digest, size, source.splits)
+    raise TypeError(f"no ingestion of {type(run.raw).__name__} for {type(run.model.source).__name__}")
 
 
 def _push_config(run: Run, held: list[Version]) -> dict[str, Any]:
@@ -107,6 +123,16 @@ def _push_config(run: Run, held: list[Version]) -> dict[str, Any]:
         "newest_version": held[-1].number if held else 0,
         "code": digest_code(AtomicPushExecutor.__module__),
     }
+
+
+def _ingested(run: Run, outputs: Outputs) -> tuple[RawReport | None, Path | None]:
+    """Returns what became of the raw data, and the list of what was unusable."""
+    if isinstance(run.raw, RawTable):
+        return run.raw.report, run.raw.quarantine
+    if "ExampleGen" not in outputs:
+        return None, None
+    examples = _folder(outputs, "ExampleGen", "examples")
+    return RawReport.model_validate_json((examples / REPORT).read_bytes()), examples / QUARANTINE
 
 
 def _counts(report: RawReport) -> dict[str, int]:

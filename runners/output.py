@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 PLAIN_WIDTH = 120
 """Columns of output that goes to a file or a pipe."""
 
+SLICES_SHOWN = 5
+"""Names of slices that a line gives, of those that have no bounds."""
+
 VERDICTS = {
     "pushed": "[bold green]PUSHED[/]",
     "unchanged": "[bold green]NOTHING NEW TO PUSH[/]: this model is already there",
@@ -83,20 +86,12 @@ def print_event(console: Console, event: NodeEvent) -> None:
 
 def print_result(console: Console, result: RunResult) -> None:
     """Prints counts, the table of the gates, the test split's metrics and the verdict in words."""
-    console.print(_counts(result))
-    if result.counts.get("quarantined"):
-        console.print(f"Unusable rows, each with its reason: {result.data['quarantine']}", soft_wrap=True)
+    _print_input(console, result)
     if result.checks:
         console.print(_gates(result.checks))
     for split, metrics in result.metrics.items():
-        gated = " (reported, gates nothing)" if split == "test" else ""
-        listed = ", ".join(
-            f"{name} {'undefined' if value is None else f'{value:.4g}'}" for name, value in metrics.items()
-        )
-        console.print(f"Metrics of the {split} split{gated}: {listed}")
-    for check in result.checks:
-        if check.passed and check.note:
-            console.print(f"Note: {escape(sentence(check))}", style="dim")
+        console.print(_listed(split, metrics))
+    _print_notes(console, result.checks)
     console.print(VERDICTS[result.outcome])
     for check in result.checks:
         if not check.passed:
@@ -108,9 +103,33 @@ def print_result(console: Console, result: RunResult) -> None:
     console.print(f"Log and record: {result.folder}", soft_wrap=True)
 
 
+def _print_input(console: Console, result: RunResult) -> None:
+    if result.counts:
+        console.print(_counts(result))
+    if result.counts.get("quarantined"):
+        console.print(f"Unusable input, each with its reason: {result.data['quarantine']}", soft_wrap=True)
+
+
+def _listed(split: str, metrics: dict[str, float | None]) -> str:
+    gated = " (reported, gates nothing)" if split == "test" else ""
+    values = (f"{name} {'undefined' if value is None else f'{value:.4g}'}" for name, value in metrics.items())
+    return f"Metrics of the {split} split{gated}: {', '.join(values)}"
+
+
+def _print_notes(console: Console, checks: list[Check]) -> None:
+    for check in checks:
+        if check.passed and check.note and check.binding:
+            console.print(f"Note: {escape(sentence(check))}", style="dim")
+    small = sorted({check.slice for check in checks if not check.binding})
+    if small:
+        # Not one by one: a slice for each of 37 breeds would bury what was judged.
+        listed = ", ".join(small[:SLICES_SHOWN]) + (", …" if len(small) > SLICES_SHOWN else "")
+        console.print(f"Note: {len(small)} slices have too few rows for bounds: {escape(listed)}", style="dim")
+
+
 def _counts(result: RunResult) -> Table:
-    table = Table(title=f"Rows of {result.data['file']}", title_justify="left")
-    table.add_column("rows")
+    table = Table(title=f"Input: {result.data['file']}", title_justify="left")
+    table.add_column("")
     table.add_column("count", justify="right")
     table.add_column("share", justify="right")
     for name, count in result.counts.items():
@@ -123,6 +142,8 @@ def _gates(checks: list[Check]) -> Table:
     for column in ("gate", "metric", "slice", "bound", "value", "verdict"):
         table.add_column(column, overflow="fold")
     for check in checks:
+        if not check.binding:
+            continue
         verdict = "[green]passed[/]" if check.passed else "[bold red]refused[/]"
         table.add_row(
             check.gate,

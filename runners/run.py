@@ -13,8 +13,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from pipeline.contract import Model, Settings, UserError, load, resource
+from pipeline.contract import Model, Query, Settings, UserError, load, resource
 from pipeline.fingerprint import digest_code, digest_file
+from pipeline.ingestion.pictures import PictureSet, load_pictures
 from pipeline.ingestion.raw import RawTable, ask, load_raw
 from pipeline.settings import make_settings, pipeline_name
 from pipeline.verdict import Check
@@ -42,8 +43,8 @@ class RunResult(BaseModel):
         gate nothing.
       pushed: folder of the pushed version that holds this run's model, if any.
       error: why it failed, if it did.
-      counts: rows of the raw data by what became of them.
-      data: name and digest of the raw file, and where its unusable rows are listed.
+      counts: rows or files of the raw data by what became of them; none if ingestion did not come to an end.
+      data: name and digest of the raw data, and where its unusable rows or files are listed, if that is known.
     """
 
     run_id: str
@@ -71,7 +72,7 @@ class Run:
 
     model: Model
     settings: Settings
-    raw: RawTable
+    raw: RawTable | PictureSet
     root: Path
     use_cache: bool = True
     run_id: str = field(default_factory=lambda: datetime.datetime.now().strftime("%Y%m%dT%H%M%S.%f"))
@@ -116,7 +117,10 @@ def prepare(
     root = _made(root)
     line: Mapping[str, Any] = {"data": {"line": SAMPLE_LINE}} if data is None else {}
     settings = make_settings(model, line, *layers)
-    raw = load_raw(data or sample(model, root), model.source, root / "data")
+    path = data or sample(model, root)
+    if not isinstance(model.source, Query):
+        return Run(model, settings, load_pictures(path), root, use_cache)
+    raw = load_raw(path, model.source, root / "data")
     settings = load(model.source.resolve)(settings, ask(raw, model.source))
     return Run(model, settings, raw, root, use_cache)
 
@@ -134,7 +138,7 @@ def _made(root: Path) -> Path:
 def sample(model: Model, root: Path) -> Path:
     """Returns the model's generated sample, made where it is missing."""
     code = digest_code(model.sample_data.rpartition(".")[0])
-    path = root / "sample" / f"{model.name}-{code}.csv"
+    path = root / "sample" / f"{model.name}-{code}{model.sample_suffix}"
     if not path.exists():
         with _whole(path) as unfinished:
             load(model.sample_data)(unfinished)

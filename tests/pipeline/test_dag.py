@@ -14,20 +14,22 @@ import pytest
 import tiny
 from tfx.components.pusher.executor import Executor as FolderPushExecutor
 from tfx.dsl.components.base import executor_spec
+from tfx.dsl.components.base.base_component import BaseComponent
 from tfx.dsl.input_resolution.strategies.latest_blessed_model_strategy import LatestBlessedModelStrategy
 from tfx.extensions.google_cloud_big_query.example_gen.component import BigQueryExampleGen
 from tfx.orchestration.kubeflow.v2 import kubeflow_v2_dag_runner
 from tfx.proto import example_gen_pb2
 from tfx.types import standard_artifacts
 
-from pipeline.contract import Model, find_model, resource
+from pipeline.contract import Model, Pictures, Settings, find_model, resource
 from pipeline.dag import Choices, create_pipeline
 from pipeline.fingerprint import digest_folder
+from pipeline.ingestion.image_example_gen import ImageExampleGen
 from pipeline.ingestion.sql import split_queries
 from pipeline.model_gate import metric_values
 from pipeline.push import verify, versions
 from pipeline.serving_gate import read_metrics
-from pipeline.settings import make_settings
+from pipeline.settings import get, make_settings
 from runners.local import execute
 from runners.run import RunResult, prepare
 
@@ -260,15 +262,24 @@ def test_a_champion_that_another_root_pushed_is_said_to_be_unknown(
 # --- the same DAG for Vertex ---------------------------------------------------------------------------
 
 
-def compiled(model: Model, out: Path, **settings: Any) -> dict[str, Any]:
-    """The pipeline spec that Vertex would be sent, with BigQuery in the place of DuckDB."""
-    resolved = make_settings(model, settings)
+def cloud_ingestion(model: Model, settings: Settings) -> BaseComponent:
+    """What Vertex would read: BigQuery in the place of DuckDB, a bucket in the place of a folder."""
+    if isinstance(model.source, Pictures):
+        return ImageExampleGen(
+            "gs://bucket/photos.tar", "digest", get(settings, model.source.size), model.source.splits
+        )
     splits = [
         example_gen_pb2.Input.Split(name=name, pattern=query)
-        for name, query in split_queries(model.source, resolved.features, table="project.shop.sales").items()
+        for name, query in split_queries(model.source, settings.features, table="project.shop.sales").items()
     ]
+    return BigQueryExampleGen(input_config=example_gen_pb2.Input(splits=splits))
+
+
+def compiled(model: Model, out: Path, **settings: Any) -> dict[str, Any]:
+    """The pipeline spec that Vertex would be sent."""
+    resolved = make_settings(model, settings)
     choices = Choices(
-        ingestion=BigQueryExampleGen(input_config=example_gen_pb2.Input(splits=splits)),
+        ingestion=cloud_ingestion(model, resolved),
         schema_file=str(resource(model.schema_file)),
         champion=(LatestBlessedModelStrategy, {"model_blessing": standard_artifacts.ModelBlessing}),
         push_destination="gs://bucket/models",
@@ -283,7 +294,7 @@ def compiled(model: Model, out: Path, **settings: Any) -> dict[str, Any]:
     return spec
 
 
-@pytest.mark.parametrize("name", ["clv", "tiny"])
+@pytest.mark.parametrize("name", ["clv", "colorizer", "tiny"])
 def test_the_same_function_compiles_for_kubeflow(name: str, tmp_path: Path) -> None:
     model = tiny.MODEL if name == "tiny" else find_model(name)
     settings = {"features": {"cutoff": "2011-09-01"}} if name == "clv" else {}
@@ -292,4 +303,5 @@ def test_the_same_function_compiles_for_kubeflow(name: str, tmp_path: Path) -> N
     assert {"ExampleGen", "DataGate", "Transform", "Trainer", "ServingGate", "Evaluator", "Pusher"} < set(tasks)
     assert "DataGate" in tasks["Transform"]["dependentTasks"]
     assert "ServingGate" in tasks["Evaluator"]["dependentTasks"]
-    assert "FROM project.shop.sales" in json.dumps(spec)
+    source = "gs://bucket/photos.tar" if name == "colorizer" else "FROM project.shop.sales"
+    assert source in json.dumps(spec)
