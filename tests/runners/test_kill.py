@@ -1,15 +1,20 @@
-"""kill -9 while a model is being pushed: nothing half-made is visible, and the next run pushes."""
+"""kill -9: while a model is being pushed, nothing half-made is visible; while one is trained, the next run goes on."""
 
 from __future__ import annotations
 
+import json
+import os
 import signal
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 
 import tiny
 
+from models.colorizer import MODEL as COLORIZER
+from models.colorizer.sample import write_sample
 from pipeline.push import verify, versions
 from runners.local import execute
 from runners.run import prepare
@@ -50,3 +55,24 @@ def test_a_killed_push_leaves_nothing_visible_and_the_next_run_pushes(tmp_path: 
     (version,) = versions(destination)
     assert verify(Path(version.path)).run == result.run_id
     assert [path.name for path in Path(destination).iterdir() if path.is_dir()] == [str(version.number)]
+
+
+def test_a_killed_training_goes_on_where_its_last_checkpoint_was(tmp_path: Path) -> None:
+    root, pictures = tmp_path / "runs", tmp_path / "sample.zip"
+    write_sample(pictures, pictures=60)
+    settings = {"features": {"size": 64}, "training": {"epochs": 40, "early_stopping": False}}
+    command = [str(Path(sys.executable).parent / "pipelines"), "run", "colorizer", "--root", str(root)]
+    chosen = ["--data", str(pictures), "--set", "size=64", "--set", "epochs=40", "--set", "early_stopping=false"]
+    running = subprocess.Popen([*command, *chosen], stdout=subprocess.DEVNULL, start_new_session=True)
+    while not list((root / "checkpoints").rglob("*.index")):
+        assert running.poll() is None
+        time.sleep(0.05)
+    os.killpg(running.pid, signal.SIGKILL)
+    running.wait()
+
+    result = execute(prepare(COLORIZER, root, data=pictures, layers=(settings,)))
+    assert {node.name for node in result.nodes if node.state == "cached"} >= {"ExampleGen", "DataGate", "Transform"}
+    (record,) = (root / "artifacts" / result.pipeline / "Trainer" / "model_run").rglob("training.json")
+    told = json.loads(record.read_text())
+    assert told["resumed_from"] >= 1
+    assert told["epochs"] == 40
