@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import tempfile
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any, Optional, cast
 
 import typer
 from rich.console import Console
@@ -128,10 +128,12 @@ def features(
     from runners.run import prepare
 
     contract = find_model(model)
+    if not isinstance(contract.source, Query):
+        raise UserError(
+            expected="a model that reads a table", received=f"{model}, which reads pictures", todo="name another model"
+        )
     prepared = prepare(contract, root, data=data, layers=_layers(contract, env, assignments))
-    if not isinstance(contract.source, Query) or not isinstance(prepared.raw, RawTable):
-        raise UserError(expected="a model whose features are a table", received=model, todo="name another model")
-    rows = export_features(prepared.raw, contract.source, prepared.settings.features, out)
+    rows = export_features(cast(RawTable, prepared.raw), contract.source, prepared.settings.features, out)
     Console().print(f"Wrote {rows:,} rows to {out}", soft_wrap=True)
 
 

@@ -122,6 +122,10 @@ def test_data_that_end_before_the_horizon(sample: Path, tmp_path: Path) -> None:
         (["run", "clv", "--set", "cutoff"], ["key=value"]),
         (["run", "clv", "--set", "bounds.mea={upper: 1, reason: a typo in a name}"], ["mea", "future_gini"]),
         (["run", "clv", "--env", "moon"], ["moon.yaml", "environments there: none"]),
+        (["features", "colorizer", "--out", "x.csv"], ["a model that reads a table", "which reads pictures"]),
+        (["run", "colorizer", "--data", "nowhere"], ["a folder or an archive of pictures", "nowhere"]),
+        (["run", "colorizer", "--set", "size=72"], ["features.size", "multiple of 16", "72"]),
+        (["colorize", "photo.jpg", "--out", "out"], ["a pushed model of colorizer", "pipelines run colorizer"]),
     ],
 )
 def test_a_wrong_word(arguments: list[str], words: list[str], tmp_path: Path) -> None:
