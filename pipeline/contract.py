@@ -217,8 +217,8 @@ class Pictures(_Plain):
 
     @model_validator(mode="after")
     def _splits_are_all_pictures(self) -> Pictures:
-        if sum(self.splits.values()) != 100 or "train" not in self.splits:
-            raise ValueError(f"splits of 100 percent in all, `train` among them, not {self.splits}")
+        if sum(self.splits.values()) != 100 or any(not self.splits.get(name) for name in ("train", "eval", "test")):
+            raise ValueError(f"splits `train`, `eval` and `test` of 100 percent in all, not {self.splits}")
         return self
 
 
@@ -317,13 +317,14 @@ class Lent(NamedTuple):
     """What the command line lends to a model's own command.
 
     Attributes:
-      find_pushed: `(root, version or None) -> folder` of a pushed version, verified; the newest one for None. Raises
-        UserError where there is none, or its files are not as they were pushed.
+      find_pushed: `(root, version) -> folder` of a pushed version, verified. `version` is a number below the root, the
+        folder of a version anywhere, or None for the newest below the root, of whichever data line. Raises UserError
+        where there is none, or its files are not as they were pushed.
       read_picture: content of a picture file -> the picture as ingestion sees it, upright and RGB at its own size; or
         the reason why there is none.
     """
 
-    find_pushed: Callable[[Path, int | None], Path]
+    find_pushed: Callable[[Path, str | None], Path]
     read_picture: Callable[[bytes], Image | str]
 
 
@@ -370,7 +371,7 @@ class Model(_Plain):
     naive: str
     naive_features: tuple[str, ...]
     measure: str | None = None
-    requests: tuple[Request, ...] = (Request(signature="serving_default"),)
+    requests: tuple[Request, ...] = Field(default=(Request(signature="serving_default"),), min_length=1)
     sample_data: str
     sample_suffix: str = ".csv"
     spoil_data: str

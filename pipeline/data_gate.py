@@ -25,6 +25,9 @@ from pipeline.ingestion.example_files import REPORT
 from pipeline.ingestion.raw import RawReport
 from pipeline.verdict import Check, at_most
 
+WHOLE_SPLIT = "the whole split"
+"""What stands in the place of a feature's name for an anomaly of no feature."""
+
 # --- raw rows ----------------------------------------------------------------------------------------
 
 
@@ -71,7 +74,7 @@ def anomaly_checks(
     """
     found = dict(anomalies.anomaly_info)
     if anomalies.HasField("dataset_anomaly_info"):
-        found["the whole split"] = anomalies.dataset_anomaly_info
+        found[WHOLE_SPLIT] = anomalies.dataset_anomaly_info
     for feature, anomaly in sorted(found.items()):
         received = describe_statistics(feature, statistics)
         yield Check(
@@ -89,6 +92,8 @@ def anomaly_checks(
 
 def describe_schema(name: str, schema: schema_pb2.Schema) -> str:
     """Returns what a schema expects of a feature, in words: `INT, 1 .. 400, in 100% of rows`."""
+    if name == WHOLE_SPLIT:
+        return f"at least {schema.dataset_constraints.min_examples_count} examples"
     feature = next((feature for feature in schema.feature if feature.name == name), None)
     if feature is None:
         return "no such feature"
@@ -107,6 +112,8 @@ def describe_schema(name: str, schema: schema_pb2.Schema) -> str:
 
 def describe_statistics(name: str, statistics: statistics_pb2.DatasetFeatureStatistics) -> str:
     """Returns what a split holds of a feature, in words: `INT, -3 .. 120, missing in 4 of 353 rows`."""
+    if name == WHOLE_SPLIT:
+        return f"{statistics.num_examples} examples"
     feature = _statistics_of(name, statistics)
     if feature is None:
         return f"{statistics.num_examples} rows without it"

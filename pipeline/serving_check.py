@@ -22,9 +22,10 @@ from pipeline.slice_metrics import RowMetricsConfig, Table, concatenate, evaluat
 from pipeline.verdict import Check, at_most, finite_or_none
 
 EXAMPLES = "serving_examples"
-BATCH = 256
-"""Rows that are asked at once: pictures of them have to fit into memory a few times."""
+BATCH = 64
+"""Rows that are asked at once: so many pictures of 256 x 256 take .1 GB, and are in memory a dozen times."""
 ONE_ROW = "one row = many rows"
+MEASURABLE = "answers can be measured"
 TF1 = "TensorFlow 1 style"
 Columns = dict[str, NDArray[Any]]
 Answer = dict[str, NDArray[Any]]
@@ -114,8 +115,7 @@ def check_model(spec: Spec) -> Report:
         ask_tf1 = _attempt(spec, f"loads, {TF1}", lambda: _load_tf1(spec.model), checks)
         metrics[spec.judged] = _judge(spec, ask, ask_tf1, checks)
         for split in set(spec.splits) - {spec.judged}:
-            tables = [_table(spec, batch, _ask(ask, spec, spec.requests[0], batch)) for batch in _read(spec, split)]
-            metrics[split] = _metrics(spec, tables)
+            metrics[split] = _metrics(spec, list(_tables(spec, ask, split)))
     except Refused as refused:
         checks.append(refused.check)
     return Report(checks=checks, metrics=metrics)
@@ -130,7 +130,7 @@ def _judge(spec: Spec, ask: Ask, ask_tf1: Ask, checks: list[Check]) -> dict[str,
             step = partial(_ask, ask, spec, first, batch)
             served = _attempt(spec, "answers raw features", step, None if tables else checks)
             judged.bad += _not_finite(spec, served)
-            tables.append(_table(spec, batch, served))
+            tables.append(_attempt(spec, MEASURABLE, partial(_table, spec, batch, served)))
             for metric, tolerance, way in _ways(spec, ask, ask_tf1, batch):
                 judged.compare(metric, tolerance, served, _attempt(spec, metric, way))
             if len(tables) == 1:
@@ -141,6 +141,13 @@ def _judge(spec: Spec, ask: Ask, ask_tf1: Ask, checks: list[Check]) -> dict[str,
         if tables:
             checks += judged.checks(spec.judged)
     return _metrics(spec, tables)
+
+
+def _tables(spec: Spec, ask: Ask, split: str) -> Iterator[Table]:
+    """Asks about every row of a split in one way."""
+    for batch in _read(spec, split):
+        served = _attempt(spec, "answers raw features", partial(_ask, ask, spec, spec.requests[0], batch))
+        yield _attempt(spec, MEASURABLE, partial(_table, spec, batch, served))
 
 
 def _ways(spec: Spec, ask: Ask, ask_tf1: Ask, batch: _Batch) -> Iterator[tuple[str, float, Callable[[], Answer]]]:

@@ -97,10 +97,10 @@ def tabulate(
     naive = np.asarray(load(config.naive)(inputs, config.feature_settings))
     kept = {name: features[name] for name in config.kept()}
     if config.measure is None:
-        _same_shape("prediction", prediction.shape, label.shape)
-        _same_shape("naive prediction", naive.shape, label.shape)
+        _same_shape("a prediction of the label's", prediction.shape, label.shape)
+        _same_shape("a naive prediction of the label's", naive.shape, label.shape)
         return Table(label, prediction, naive.astype(np.float64), kept, {})
-    _same_shape("naive prediction", naive.shape, prediction.shape)
+    _same_shape("a prediction of the naive prediction's", prediction.shape, naive.shape)
     measures = load(config.measure)(Answers(label, prediction, naive, inputs))
     nothing = np.empty((len(label), 0))
     numbers = {name: np.asarray(values, np.float64) for name, values in measures.items()}
@@ -159,7 +159,7 @@ def _companions(metric: Metric, bound: Bound, value: float, enough_rows: bool) -
 
 def _rows(config: RowMetricsConfig, table: Table) -> Rows:
     weight = table.features[config.weight] if config.weight else np.ones(len(table.label))
-    _same_shape("weight", weight.shape, table.label.shape[:1])
+    _same_shape("a weight of the label's", weight.shape, table.label.shape[:1])
     return Rows(table.label, table.prediction, table.naive, weight, table.measures)
 
 
@@ -169,7 +169,7 @@ def _joined(parts: Sequence[Mapping[str, NDArray[Any]]]) -> dict[str, NDArray[An
 
 def _same_shape(what: str, shape: tuple[int, ...], expected: tuple[int, ...]) -> None:
     if shape != expected:
-        raise ValueError(f"expected a {what} of the label's shape {expected}; received {shape}")
+        raise ValueError(f"expected {what} shape {expected}; received {shape}")
 
 
 def _minus(rows: Rows, known: NDArray[Any]) -> Rows:

@@ -124,7 +124,7 @@ def _print_notes(console: Console, checks: list[Check]) -> None:
     if small:
         # Not one by one: a slice for each of 37 breeds would bury what was judged.
         listed = ", ".join(small[:SLICES_SHOWN]) + (", …" if len(small) > SLICES_SHOWN else "")
-        console.print(f"Note: {len(small)} slices have too few rows for bounds: {escape(listed)}", style="dim")
+        console.print(f"Note: too few rows for bounds in {len(small)} of the slices: {escape(listed)}", style="dim")
 
 
 def _counts(result: RunResult) -> Table:

@@ -24,9 +24,7 @@ class Gates(GateSettings):
     max_quarantined_share: float = Field(default=0.05, ge=0, le=1)
     serving_tolerance: float = Field(default=1e-4, gt=0, le=0.01)
     bounds: dict[str, Bound] = {
-        "mse_vs_gray": Bound(
-            upper=0.99, slices=Range(upper=1.05), reason="colours that are further off than none at all help nobody"
-        ),
+        "mse_vs_gray": Bound(upper=0.99, reason="colours that are further off than none at all help nobody"),
         "mse_vs_tint": Bound(
             upper=0.99,
             slices=Range(upper=1.1),

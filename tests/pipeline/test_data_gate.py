@@ -24,6 +24,7 @@ SCHEMA = text_format.Parse(
     """,
     schema_pb2.Schema(),
 )
+SCHEMA.dataset_constraints.min_examples_count = 3
 
 
 def checks(allowed: dict[str, str] | None = None, **columns: list[Any]) -> list[Check]:
@@ -65,6 +66,11 @@ def test_a_feature_that_is_gone() -> None:
 def test_a_feature_that_nobody_curated() -> None:
     check = refused(checks(shoe=[1, 2, 3, 4]))["schema: shoe"]
     assert (check.bound, check.value) == ("no such feature", "INT, 1 .. 4")
+
+
+def test_a_split_that_is_too_small_to_judge_by() -> None:
+    check = refused(checks(age=[30, 40], country=["France", "Spain"]))["schema: the whole split"]
+    assert (check.bound, check.value) == ("at least 3 examples", "2 examples")
 
 
 def test_few_unknown_values_are_named_and_pass() -> None:

@@ -182,6 +182,15 @@ def test_fewer_answers_than_questions(tmp_path: Path, records: str) -> None:
     assert check.metric == "tf.Examples = raw"
 
 
+def test_an_answer_of_the_wrong_shape(tmp_path: Path, records: str) -> None:
+    def twice(x: Any) -> Any:
+        return tf.stack([line(x), line(x)], axis=-1)
+
+    check = refused(check_model(spec(save(tmp_path, raw=twice, examples=twice), records)))
+    assert (check.metric, check.value) == ("answers can be measured", "an error")
+    assert "expected a prediction of the label's shape (20,); received (20, 2)" in check.note
+
+
 def test_an_output_that_is_not_there(tmp_path: Path, records: str) -> None:
     asked = spec(save(tmp_path), records).model_copy(update={"prediction": "total"})
     check = refused(check_model(asked))

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from verdicts import refused
 
 from models.clv import MODEL
 from models.clv.sample import write_sample
 from pipeline.fingerprint import digest_folder
 from pipeline.model_gate import metric_values
 from pipeline.push import verify
-from pipeline.verdict import Check
 from runners.local import execute
 from runners.run import RunResult, prepare
 
@@ -55,18 +55,6 @@ def run(root: Path, data: Path, line: str, trainer: str = MODEL.run_fn, **gates:
     model = MODEL.model_copy(update={"run_fn": trainer})
     layer = {**CUTOFF, "data": {"line": line}, "gates": gates}
     return execute(prepare(model, root, data=data, layers=(layer,)))
-
-
-def refused(result: RunResult) -> dict[str, Check]:
-    """Missed bounds by `gate metric`, and `(champion)` or the slice behind it where they are not about all rows."""
-    assert (result.outcome, result.exit_code, result.pushed) == ("refused", 3, None), result
-    return {_name(check): check for check in result.checks if not check.passed}
-
-
-def _name(check: Check) -> str:
-    against = " (champion)" if "champion" in check.bound else ""
-    where = f" on {check.slice}" if "=" in check.slice else ""
-    return f"{check.gate} {check.metric}{against}{where}"
 
 
 # --- the product's model -------------------------------------------------------------------------------

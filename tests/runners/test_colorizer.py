@@ -12,18 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
+from verdicts import refused
 
 from models.colorizer import MODEL
 from models.colorizer.sample import spoil, write_sample
 from pipeline.fingerprint import digest_folder
 from pipeline.model_gate import metric_values
 from pipeline.push import verify
-from pipeline.verdict import Check
 from runners.local import execute
 from runners.run import RunResult, prepare
 
-SMALL = {"data": {"line": "sample"}, "features": {"size": 64}, "training": {"epochs": 25}}
+SMALL = {"data": {"line": "sample"}, "features": {"size": 64}, "training": {"epochs": 10, "members": 1}}
 
 
 @pytest.fixture(scope="module")
@@ -55,12 +54,6 @@ def untouched(pushed: RunResult, root: Path) -> Iterator[None]:
 def run(root: Path, pictures: Path, trainer: str = MODEL.run_fn, **layer: Any) -> RunResult:
     model = MODEL.model_copy(update={"run_fn": trainer})
     return execute(prepare(model, root, data=pictures, layers=(SMALL, layer)))
-
-
-def refused(result: RunResult) -> dict[str, Check]:
-    """Missed bounds on all pictures by `gate metric`."""
-    assert (result.outcome, result.exit_code, result.pushed) == ("refused", 3, None), result
-    return {f"{check.gate} {check.metric}": check for check in result.checks if not check.passed}
 
 
 # --- the product's model -------------------------------------------------------------------------------
@@ -169,7 +162,7 @@ def test_a_model_that_answers_files_wrongly_is_refused(pictures: Path, root: Pat
 def test_a_few_real_photos_become_examples(real_data: Path, root: Path, tmp_path: Path) -> None:
     """Photos of breeds with their classes; the whole set is what docs/colorizer.md measures."""
     shutil.unpack_archive(real_data / "pets" / "oxford_pets.tar", tmp_path / "photos")
-    for path in sorted((tmp_path / "photos" / "images").iterdir())[60:]:
+    for path in sorted((tmp_path / "photos" / "images").iterdir())[120:]:
         path.unlink()
     result = run(
         root,
@@ -177,22 +170,10 @@ def test_a_few_real_photos_become_examples(real_data: Path, root: Path, tmp_path
         data={"line": "photos"},
         training={"network": "reference", "epochs": 1, "batch_size": 8, "early_stopping": False},
     )
-    assert result.counts == {"read": 60, "quarantined": 0, "usable": 60} | {
+    assert result.counts == {"read": 120, "quarantined": 0, "usable": 120} | {
         "left out: system file": 0,
         "left out: copy of another picture": 0,
     }
     assert result.outcome == "refused"
     assert not [check for check in result.checks if check.gate in ("data", "serving") and not check.passed]
     assert any(check.slice.startswith("class=Abyssinian") for check in result.checks)
-
-
-def test_photos_of_any_kind_are_taken(pushed: RunResult, root: Path, pictures: Path, tmp_path: Path) -> None:
-    """The sample again as other files: same pictures, another spelling."""
-    folder = tmp_path / "pictures"
-    shutil.unpack_archive(pictures, folder)
-    for path in [found for found in folder.rglob("*") if found.suffix == ".png"][:5]:
-        Image.open(path).save(path.with_suffix(".jpg"), format="WEBP", lossless=True)
-        path.unlink()
-    result = run(root, folder, data={"line": "spelling"})
-    assert result.counts["quarantined"] == 0
-    assert result.metrics["eval"] == pytest.approx(pushed.metrics["eval"], rel=1e-6)

@@ -57,15 +57,20 @@ def test_a_killed_push_leaves_nothing_visible_and_the_next_run_pushes(tmp_path: 
     assert [path.name for path in Path(destination).iterdir() if path.is_dir()] == [str(version.number)]
 
 
+PLAIN = ["--set", "epochs=40", "--set", "early_stopping=false", "--set", "members=1"]
+
+
 def test_a_killed_training_goes_on_where_its_last_checkpoint_was(tmp_path: Path) -> None:
     root, pictures = tmp_path / "runs", tmp_path / "sample.zip"
-    write_sample(pictures, pictures=60)
-    settings = {"features": {"size": 64}, "training": {"epochs": 40, "early_stopping": False}}
+    write_sample(pictures, pictures=130)
+    settings = {"features": {"size": 64}, "training": {"epochs": 40, "early_stopping": False, "members": 1}}
     command = [str(Path(sys.executable).parent / "pipelines"), "run", "colorizer", "--root", str(root)]
-    chosen = ["--data", str(pictures), "--set", "size=64", "--set", "epochs=40", "--set", "early_stopping=false"]
+    chosen = ["--data", str(pictures), "--set", "size=64", *PLAIN]
     running = subprocess.Popen([*command, *chosen], stdout=subprocess.DEVNULL, start_new_session=True)
+    deadline = time.monotonic() + 600
     while not list((root / "checkpoints").rglob("*.index")):
         assert running.poll() is None
+        assert time.monotonic() < deadline
         time.sleep(0.05)
     os.killpg(running.pid, signal.SIGKILL)
     running.wait()

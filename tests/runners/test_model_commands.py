@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,17 @@ from pipeline.push import Told, draft, publish
 from runners.model_commands import find_pushed
 
 HEAVY = ("tensorflow", "keras", "tfx", "models.colorizer.colorize")
+
+
+LIST_COMMANDS = f"""
+import sys
+sys.argv[1:] = ["--help"]
+from runners.cli import main
+try:
+    main()
+except SystemExit:
+    print([module for module in {HEAVY} if module in sys.modules])
+"""
 
 
 def push(root: Path, line: str) -> int:
@@ -33,7 +45,7 @@ def test_the_newest_version_is_found_or_the_one_that_is_named(tmp_path: Path) ->
     )
     newer = push(tmp_path, "sample")
     assert find_pushed(MODEL, tmp_path).name == str(newer)
-    assert find_pushed(MODEL, tmp_path, 17).parent.name == "colorizer-main-size-80"
+    assert find_pushed(MODEL, tmp_path, "17").parent.name == "colorizer-main-size-80"
 
 
 def test_a_version_that_is_not_there_is_a_mistake_that_names_those_that_are(tmp_path: Path) -> None:
@@ -41,7 +53,23 @@ def test_a_version_that_is_not_there_is_a_mistake_that_names_those_that_are(tmp_
         find_pushed(MODEL, tmp_path)
     there = push(tmp_path, "main")
     with pytest.raises(UserError, match=f"version 5; received versions there: {there}"):
-        find_pushed(MODEL, tmp_path, 5)
+        find_pushed(MODEL, tmp_path, "5")
+
+
+def test_the_folder_of_a_version_will_do_wherever_it_is(tmp_path: Path) -> None:
+    push(tmp_path, "main")
+    folder = find_pushed(MODEL, tmp_path)
+    assert find_pushed(MODEL, tmp_path / "elsewhere", str(folder)) == folder
+
+
+def test_a_model_that_cannot_be_imported_is_told_and_the_rest_works(tmp_path: Path) -> None:
+    (tmp_path / "models" / "unfinished").mkdir(parents=True)
+    (tmp_path / "models" / "unfinished" / "__init__.py").write_text("raise RuntimeError('not yet')")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    program = f"import models; models.__path__.append({str(tmp_path / 'models')!r})\n{LIST_COMMANDS}"
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    assert "Without the commands of models/unfinished: RuntimeError: not yet" in done.stderr
+    assert "Colour gray photos" in done.stdout
 
 
 def test_a_version_that_was_changed_is_never_used(tmp_path: Path) -> None:
@@ -49,17 +77,6 @@ def test_a_version_that_was_changed_is_never_used(tmp_path: Path) -> None:
     (find_pushed(MODEL, tmp_path) / "saved_model.pb").write_text("changed")
     with pytest.raises(UserError, match=r"other content in saved_model\.pb"):
         find_pushed(MODEL, tmp_path)
-
-
-LIST_COMMANDS = f"""
-import sys
-sys.argv[1:] = ["--help"]
-from runners.cli import main
-try:
-    main()
-except SystemExit:
-    print([module for module in {HEAVY} if module in sys.modules])
-"""
 
 
 def test_help_lists_the_models_commands_and_imports_none_of_them() -> None:
