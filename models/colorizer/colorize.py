@@ -11,14 +11,16 @@ from typing import Annotated, NamedTuple, Optional
 
 import numpy as np
 import typer
-from PIL import Image, ImageOps
+from PIL import Image
 from rich.console import Console
 from rich.markup import escape
 
 from models.colorizer import features
-from models.colorizer.sheet import contact_sheet
+from models.colorizer.sheet import contact_sheet, small_copy
 from pipeline.contract import Lent, UserError
 
+COLOURED = "-colour.png"
+"""How the name of a colour picture ends, so that no file of another name is ever replaced."""
 SHEET = "contact-sheet.png"
 SHEET_ROWS = 48
 """Only the first so many files are on the sheet, so that it can still be looked at."""
@@ -46,10 +48,12 @@ class _Outcome(NamedTuple):
 def colorize(
     context: typer.Context,
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Pictures, or folders of pictures.")],
-    out: Annotated[Path, typer.Option(help="Folder for the colour pictures (.png) and a contact sheet.")],
+    out: Annotated[Path, typer.Option(help="Folder for the colour pictures (NAME-colour.png) and a contact sheet.")],
     model: Annotated[
-        Optional[int],  # noqa: UP045 -- typer reads the annotation at run time, on Python 3.10 too
-        typer.Option(metavar="VERSION", help="Pushed version; the newest one if left out."),
+        Optional[str],  # noqa: UP045 -- typer reads the annotation at run time, on Python 3.10 too
+        typer.Option(
+            metavar="VERSION|FOLDER", help="Version, or folder of one; the newest of any data line if left out."
+        ),
     ] = None,
     root: Annotated[Path, typer.Option(help="Folder that receives everything that runs write.")] = Path("runs"),
 ) -> None:
@@ -79,7 +83,7 @@ def colorize(
 
 
 def _targets(images: list[Path], out: Path) -> dict[Path, Path]:
-    """Each picture and the file that receives its colours; pictures of one name get `-2`, `-3` and so on.
+    """Each picture and the file that receives its colours; of one name, the second gets `-2`.
 
     Raises:
       UserError: there is no picture, or one would be overwritten by its own colours.
@@ -91,9 +95,8 @@ def _targets(images: list[Path], out: Path) -> dict[Path, Path]:
             received=f"none in {', '.join(map(str, images))}",
             todo="name the pictures themselves",
         )
-    taken, targets = {Path(SHEET).stem}, {}
-    for source in sources.values():
-        targets[source] = out / f"{_free_stem(source.stem, taken)}.png"
+    taken: set[str] = set()
+    targets = {source: out / f"{_free_stem(source.stem, taken)}{COLOURED}" for source in sources.values()}
     for target in (*targets.values(), out / SHEET):
         if target.resolve() in sources:
             raise UserError(
@@ -174,7 +177,7 @@ def _png(image: Image.Image) -> bytes:
 
 def _small(image: Image.Image | None) -> Image.Image | None:
     """A copy for the sheet, so that no picture stays in memory at its full size."""
-    return image and ImageOps.contain(image, (SHEET_SIDE, SHEET_SIDE), Image.Resampling.LANCZOS)
+    return image and small_copy(image, SHEET_SIDE)
 
 
 def _is_gray(colour: Image.Image) -> bool:

@@ -148,9 +148,9 @@ class Training:
             start = time.perf_counter()
             losses = [step(next(iterator)) for _ in range(self.steps_per_epoch)]
             loss = float(tf.reduce_mean(losses))
-            _check_finite(loss)
             rate = len(self.loaded.fitted) / (time.perf_counter() - start)
             epoch = Epoch(loss, judge(), float(self.optimizer.learning_rate), rate)
+            _check_finite(epoch)
             self._note(epoch)
             yield epoch
 
@@ -190,8 +190,10 @@ class Training:
 
 
 def _optimizer(settings: Mapping[str, Any], steps: int) -> keras.optimizers.Optimizer:
-    """AdamW (Loshchilov & Hutter 2019) whose learning rate falls to 0 along a cosine; only kernels decay."""
-    rate = keras.optimizers.schedules.CosineDecay(settings["learning_rate"], steps)
+    """AdamW (Loshchilov & Hutter 2019); only kernels decay, and with `decay` the learning rate does, along a cosine."""
+    rate = settings["learning_rate"]
+    if settings["decay"]:
+        rate = keras.optimizers.schedules.CosineDecay(rate, steps)
     optimizer = keras.optimizers.AdamW(rate, weight_decay=settings["weight_decay"], beta_1=settings["beta_1"])
     optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
     return optimizer
@@ -206,10 +208,12 @@ def _check_same_start(strategy: tf.distribute.Strategy, epochs: int) -> None:
         )
 
 
-def _check_finite(loss: float) -> None:
-    if not math.isfinite(loss):
-        raise UserError(
-            expected="a loss that is a number",
-            received=f"{loss}: the weights ran away",
-            todo="set a lower training.learning_rate",
-        )
+def _check_finite(epoch: Epoch) -> None:
+    """Neither loss may be NaN or infinite; of the held-out one, no later epoch could be better than NaN."""
+    for name, loss in (("training", epoch.loss), ("held-out", epoch.held_out_loss)):
+        if loss is not None and not math.isfinite(loss):
+            raise UserError(
+                expected=f"a {name} loss that is a number",
+                received=f"{loss}: the weights ran away",
+                todo="set a lower training.learning_rate",
+            )

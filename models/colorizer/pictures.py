@@ -1,8 +1,9 @@
 """The input pipeline: pictures are decoded once, stay in memory as bytes, and reach each replica in batches.
 
 An epoch is cut into pieces of nearly equal size, one for each replica at each step: there is no small last batch. Which
-picture is in which piece, and which random variant of it, follows from seed and epoch alone. So training repeats, and
-an interrupted training goes on at any epoch as if nothing had happened.
+picture is in which piece, and which random variant of it, follows from seed and epoch alone. So an interrupted training
+goes on at any epoch as if nothing had happened, and training repeats: bit by bit on CPUs, not on GPUs, whose sums may
+be taken in another order each time.
 """
 
 from __future__ import annotations
@@ -49,23 +50,21 @@ def load(patterns: Sequence[str], *, early_stopping: bool) -> Loaded:
     Raises:
       UserError: there are no pictures, none is held out though it should, or the network does not take their size.
     """
-    by_digest = sorted((hashlib.sha256(png).hexdigest(), png) for png in _read(patterns))
-    chosen = {digest for digest, _ in by_digest if early_stopping and int(digest[:8], 16) % HELD_OUT_SHARE == 0}
-    fitted = [png for digest, png in by_digest if digest not in chosen]
-    held_out = [png for digest, png in by_digest if digest in chosen]
+    fitted, held_out = _split(_read(patterns), early_stopping)
     _check_counts(len(fitted), len(held_out), early_stopping)
-    decoded = decode(fitted)
-    _check_size(decoded.shape[1])
-    return Loaded(decoded, decode(held_out) if early_stopping else None)
+    _check_size(_decoded(fitted[0]).shape[0])
+    return Loaded(decode(fitted), decode(held_out) if early_stopping else None)
 
 
 def decode(pngs: Sequence[bytes]) -> Bytes:
-    """Returns the pixels of PNG files of one size, [pictures, h, w, 3]."""
-    pictures = tf.data.Dataset.from_tensor_slices(list(pngs)).map(
-        lambda png: tf.io.decode_png(png, channels=3), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
-    )
-    decoded: Bytes = pictures.batch(len(pngs)).get_single_element().numpy()
-    return decoded
+    """Returns the pixels of PNG files of one size, [pictures, h, w, 3]: they are in memory once, but for a few."""
+    # A generator, as slices would be taken of a copy of all files.
+    files = tf.data.Dataset.from_generator(lambda: iter(pngs), output_signature=tf.TensorSpec([], tf.string))
+    pictures = files.map(_decoded, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    pixels = np.empty((len(pngs), *_decoded(pngs[0]).shape), np.uint8)
+    for place, picture in enumerate(pictures.as_numpy_iterator()):
+        pixels[place] = picture
+    return pixels
 
 
 def mean_chroma(pictures: Bytes) -> tuple[float, float]:
@@ -146,6 +145,18 @@ def _read(patterns: Sequence[str]) -> Iterable[bytes]:
     records = tf.data.TFRecordDataset(files, compression_type="GZIP")
     for example in records.map(lambda record: tf.io.parse_single_example(record, spec)).as_numpy_iterator():
         yield example[features.COLOUR]
+
+
+def _split(pngs: Iterable[bytes], early_stopping: bool) -> tuple[list[bytes], list[bytes]]:
+    """Fitted and held-out pictures, each in the order of their digests; copies of one are on the same side."""
+    by_digest = sorted((hashlib.sha256(png).hexdigest(), png) for png in pngs)
+    chosen = {digest for digest, _ in by_digest if early_stopping and int(digest[:8], 16) % HELD_OUT_SHARE == 0}
+    fitted = [png for digest, png in by_digest if digest not in chosen]
+    return fitted, [png for digest, png in by_digest if digest in chosen]
+
+
+def _decoded(png: Any) -> Any:
+    return tf.io.decode_png(png, channels=3)
 
 
 def _check_counts(fitted: int, held_out: int, early_stopping: bool) -> None:

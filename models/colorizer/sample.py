@@ -258,8 +258,6 @@ def _outline(kind: str) -> Floats:
     cos, sin = np.cos(turn), np.sin(turn)
     if kind == "Square":
         return np.stack([0.85 * np.sign(wave) * np.abs(wave) ** 0.3 for wave in (cos, sin)], axis=1)
-    if kind == "Triangle":
-        return np.stack([cos[::20], sin[::20]], axis=1)
     if kind == "Star":
         radius = np.tile([1.0, 0.45], 5)
         return np.stack([radius * cos[::6], radius * sin[::6]], axis=1)

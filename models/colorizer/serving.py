@@ -123,8 +123,12 @@ def _map(function: Callable[[Any], Any], encoded: Any, shape: list[int]) -> Any:
 
 
 def _resized(gray: Any, sides: Any) -> Any:
-    """Gray pictures of another height and width; of the same ones they stay as they are."""
-    return tf.image.resize(gray, sides, antialias=True)
+    """Gray pictures of another height and width, from -1 to 1; of the same ones they stay as they are.
+
+    Bicubic, as the pictures were shrunk that the network was trained on. It overshoots at edges, where an encoded
+    picture of that size would be clipped too.
+    """
+    return tf.clip_by_value(tf.image.resize(gray, sides, method="bicubic", antialias=True), -1.0, 1.0)
 
 
 def _signature(function: Callable[..., Tensors], spec: tf.TensorSpec) -> Any:

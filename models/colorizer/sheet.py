@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL import Image, ImageDraw, ImageFont
 
 GAP = 8
 """Pixels between the cells of a row."""
@@ -80,6 +80,12 @@ def contact_sheet(
     return page
 
 
+def small_copy(image: Image.Image, side: int) -> Image.Image:
+    """Returns a copy in the proportions of the picture whose longer side has `side` pixels, the other at least one."""
+    width, height = (max(1, round(length * side / max(image.size))) for length in image.size)
+    return image.resize((width, height), Image.Resampling.LANCZOS)
+
+
 def _layout(rows: int, columns: int, side: int) -> _Layout:
     across = max(1, round((rows / columns) ** 0.5))
     return _Layout(side, max(16, side // 6), columns, across, -(-rows // across))
@@ -95,7 +101,7 @@ def _write_titles(page: Image.Image, layout: _Layout, titles: Sequence[str], fon
 
 def _put(page: Image.Image, image: Image.Image, left: int, top: int, side: int) -> None:
     """Pastes a copy in the middle of a cell."""
-    small = ImageOps.contain(image.convert("RGB"), (side, side), Image.Resampling.LANCZOS)
+    small = small_copy(image.convert("RGB"), side)
     page.paste(small, (left + (side - small.width) // 2, top + (side - small.height) // 2))
 
 

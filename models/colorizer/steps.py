@@ -45,7 +45,7 @@ def judging_step(strategy: tf.distribute.Strategy, model: keras.Model, batches: 
     """Returns the function `batch -> [sum of the losses, pictures]` of the global batch; it changes nothing."""
 
     def on_replica(gray: Any, rgb: Any) -> Any:
-        losses = network.loss(model(gray, training=False), rgb)
+        losses = network.loss(model(gray, training=False), gray, rgb)
         sums = tf.stack([tf.reduce_sum(losses), tf.cast(tf.size(losses), tf.float32)])
         return _replica().all_reduce(tf.distribute.ReduceOp.SUM, sums)
 
@@ -74,7 +74,7 @@ def _differentiated(model: keras.Model, gray: Any, rgb: Any) -> tuple[Any, list[
     with tf.GradientTape() as tape:
         tape.watch(weights)
         painted, state = model.stateless_call(weights, state, gray, training=True)
-        loss = tf.reduce_sum(network.loss(painted, rgb)) / pictures
+        loss = tf.reduce_sum(network.loss(painted, gray, rgb)) / pictures
     statistics = [value / replica.num_replicas_in_sync for value in state if value.dtype.is_floating]
     reduced = replica.all_reduce(tf.distribute.ReduceOp.SUM, [loss, *tape.gradient(loss, weights), *statistics])
     loss, gradients, means = reduced[0], reduced[1 : len(weights) + 1], iter(reduced[len(weights) + 1 :])

@@ -47,8 +47,9 @@ def train(
 ) -> dict[str, Any]:
     """Fits a network on transformed examples and saves it with its signatures.
 
-    Same pictures, in any order, and same settings give the same weights, interrupted or not. To that end Keras',
-    numpy's and Python's global seeds are set. Of several workers only the chief writes.
+    Same pictures, in any order, and same settings give the same weights on the same CPUs, interrupted or not. To that
+    end Keras', numpy's and Python's global seeds are set. On GPUs weights may differ a little from training to
+    training, as deterministic kernels are not asked for. Of several workers only the chief writes.
 
     Args:
       examples: file patterns of gzipped TFRecords of transformed examples: the train split.

@@ -9,8 +9,15 @@ from pydantic import Field
 
 from pipeline.contract import TrainingSettings
 
-REFERENCE = {"batch_size": 128, "learning_rate": 2e-4, "beta_1": 0.5, "weight_decay": 0.0, "augmentation": False}
-"""How the literature trains the reference network: Adam, no variants of the pictures."""
+REFERENCE = {
+    "batch_size": 128,
+    "learning_rate": 2e-4,
+    "decay": False,
+    "beta_1": 0.5,
+    "weight_decay": 0.0,
+    "augmentation": False,
+}
+"""How the literature trains the reference network: Adam at a constant rate, no variants of the pictures."""
 
 Filters = Annotated[int, Field(ge=1, le=1024)]
 
@@ -26,7 +33,8 @@ class Training(TrainingSettings):
         The eval split is never used for it: the gates judge on that split.
       patience: epochs without improvement after which early stopping gives up.
       batch_size: pictures a step on each replica.
-      learning_rate: Adam's at the first step; it falls to 0 along a cosine.
+      learning_rate: Adam's at the first step.
+      decay: whether the learning rate falls to 0 along a cosine.
       beta_1: Adam's memory of the gradients.
       weight_decay: share of the weights, times the learning rate, that each step takes away (AdamW).
       members: networks that the chroma network averages; more of them depend less on chance, and each takes its time.
@@ -40,18 +48,19 @@ class Training(TrainingSettings):
     """
 
     network: Literal["chroma", "reference"] = "chroma"
-    epochs: int = Field(default=24, ge=1)
+    epochs: int = Field(default=12, ge=1)
     early_stopping: bool = True
     patience: int = Field(default=12, ge=1)
-    batch_size: int = Field(default=16, ge=1)
-    learning_rate: float = Field(default=0.002, gt=0)
+    batch_size: int = Field(default=32, ge=1)
+    learning_rate: float = Field(default=0.004, gt=0)
+    decay: bool = True
     beta_1: float = Field(default=0.9, ge=0, lt=1)
-    weight_decay: float = Field(default=0.01, ge=0)
-    members: int = Field(default=4, ge=1, le=100)
-    filters: tuple[Filters, ...] = Field(default=(24, 40, 64), min_length=1, max_length=3)
+    weight_decay: float = Field(default=0.05, ge=0)
+    members: int = Field(default=8, ge=1, le=100)
+    filters: tuple[Filters, ...] = Field(default=(16, 24, 32), min_length=2, max_length=3)
     dropout: float = Field(default=0.2, ge=0, lt=1)
     augmentation: bool = True
-    saturation: float = Field(default=1.6, gt=0, le=5)
+    saturation: float = Field(default=1.7, gt=0, le=5)
     distribution: Literal["single", "mirrored", "multi_worker"] = "single"
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from models.colorizer import features
+from models.colorizer import features, network
 
 DISC, GROUND = (220, 90, 30), (40, 90, 190)
 
@@ -50,10 +50,10 @@ def write_examples(path: Path, pictures: Iterable[Any]) -> str:
 
 
 def tiny_network(*, normalized: bool = False) -> keras.Model:
-    """Paints chroma at a quarter of the size, by 50 weights; `normalized`: with batch norm and dropout."""
+    """Paints curves at a quarter of the size, by 100 weights; `normalized`: with batch norm and dropout."""
     keras.utils.set_random_seed(1)
     gray = keras.Input((None, None, 1))
     hidden = keras.layers.Conv2D(4, 3, padding="same", activation="relu")(gray)
     if normalized:
         hidden = keras.layers.Dropout(0.3)(keras.layers.BatchNormalization(momentum=0.5)(hidden))
-    return keras.Model(gray, keras.layers.Conv2D(2, 1)(keras.layers.AveragePooling2D(4)(hidden)))
+    return keras.Model(gray, keras.layers.Conv2D(network.LEVELS * 2, 1)(keras.layers.AveragePooling2D(4)(hidden)))

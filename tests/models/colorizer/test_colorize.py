@@ -51,8 +51,8 @@ def pushed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(pushed: Path) -> Callable[..., Any]:
     """Runs the command as people type it, on a root that holds version 1700000000."""
 
-    def find_pushed(root: Path, version: int | None = None) -> Path:
-        if version not in (None, 1_700_000_000):
+    def find_pushed(root: Path, version: str | None = None) -> Path:
+        if version not in (None, "1700000000", str(pushed)):
             raise UserError(expected="a pushed version", received=str(version), todo="choose 1700000000")
         return pushed
 
@@ -78,7 +78,7 @@ def test_the_answer_has_the_size_and_the_luminance_of_the_input(run: Callable[..
     given.save(tmp_path / "cat.png")
     done = run(tmp_path / "cat.png", "--out", tmp_path / "new" / "out")
     assert done.exit_code == 0, done.output
-    with Image.open(tmp_path / "new" / "out" / "cat.png") as painted:
+    with Image.open(tmp_path / "new" / "out" / "cat-colour.png") as painted:
         assert (painted.size, painted.mode) == ((301, 157), "RGB")
         assert np.abs(luminance(painted) - luminance(given)).max() <= 1.5
         reds = np.asarray(painted, float)[..., 0] - luminance(painted)
@@ -89,8 +89,26 @@ def test_it_says_who_painted_and_what_was_written(run: Callable[..., Any], tmp_p
     photo(40, 30).save(tmp_path / "cat.png")
     done = run(tmp_path / "cat.png", "--out", tmp_path / "out", "--model", 1_700_000_000)
     assert "Painting with colorizer-main, version 1700000000." in done.output
-    assert f"wrote {tmp_path / 'out' / 'cat.png'}\n" in done.output
+    assert f"wrote {tmp_path / 'out' / 'cat-colour.png'}\n" in done.output
     assert f"wrote {tmp_path / 'out' / 'contact-sheet.png'}\n" in done.output
+
+
+def test_a_version_may_be_named_by_its_folder(run: Callable[..., Any], pushed: Path, tmp_path: Path) -> None:
+    photo(40, 30).save(tmp_path / "cat.png")
+    done = run(tmp_path / "cat.png", "--out", tmp_path / "out", "--model", pushed)
+    assert done.exit_code == 0, done.output
+    assert "Painting with colorizer-main, version 1700000000." in done.output
+
+
+@pytest.mark.parametrize("size", [(2000, 3), (3, 2000)])
+def test_very_wide_and_very_narrow_pictures_are_painted(
+    run: Callable[..., Any], tmp_path: Path, size: tuple[int, int]
+) -> None:
+    photo(*size).save(tmp_path / "line.png")
+    done = run(tmp_path / "line.png", "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    assert Image.open(tmp_path / "out" / "line-colour.png").size == size
+    assert (tmp_path / "out" / "contact-sheet.png").exists()
 
 
 def test_a_version_that_is_not_there_is_refused_before_anything_is_written(
@@ -113,7 +131,8 @@ def test_a_folder_stands_for_its_pictures_and_none_of_one_name_is_lost(run: Call
     widths = {file.name: Image.open(file).width for file in (tmp_path / "out").iterdir()}
     del widths["contact-sheet.png"]
     # In the order of the folder's sorted names: A.JPG, a-2.gif, a.png, a.webp, contact-sheet.png.
-    assert widths == {"A.png": 42, "a-2.png": 43, "a-3.png": 40, "a-4.png": 41, "contact-sheet-2.png": 44, "b.png": 45}
+    stems = {"A": 42, "a-2": 43, "a-3": 40, "a-4": 41, "contact-sheet": 44, "b": 45}
+    assert widths == {f"{stem}-colour.png": width for stem, width in stems.items()}
 
 
 def test_readable_pictures_are_painted_and_each_unreadable_one_is_named(
@@ -139,7 +158,7 @@ def test_readable_pictures_are_painted_and_each_unreadable_one_is_named(
         (line,) = [line for line in done.output.splitlines() if line.startswith(f"  cannot read {tmp_path / name}: ")]
         assert reason in line
         assert f"{tmp_path / name} (" in done.exception.received
-    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["cat.png", "contact-sheet.png"]
+    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["cat-colour.png", "contact-sheet.png"]
 
 
 def test_the_sheet_of_many_pictures_shows_the_first_48(run: Callable[..., Any], tmp_path: Path) -> None:
@@ -161,12 +180,24 @@ def test_where_nothing_is_readable_there_is_no_sheet(run: Callable[..., Any], tm
 
 
 def test_an_input_is_never_overwritten(run: Callable[..., Any], tmp_path: Path) -> None:
-    photo(40, 30).save(tmp_path / "cat.png")
-    before = (tmp_path / "cat.png").read_bytes()
-    done = run(tmp_path / "cat.png", "--out", tmp_path)
+    for seed, name in enumerate(("cat.png", "cat-colour.png")):
+        photo(40, 30, seed).save(tmp_path / name)
+    before = (tmp_path / "cat-colour.png").read_bytes()
+    done = run(tmp_path, "--out", tmp_path)
     assert isinstance(done.exception, UserError)
-    assert "would be overwritten" in done.exception.received
+    assert "cat-colour.png, which would be overwritten" in done.exception.received
+    assert (tmp_path / "cat-colour.png").read_bytes() == before
+
+
+def test_pictures_beside_the_answer_are_never_overwritten(run: Callable[..., Any], tmp_path: Path) -> None:
+    for seed, name in enumerate(("cat.jpg", "cat.png")):
+        photo(40, 30, seed).save(tmp_path / name)
+    before = (tmp_path / "cat.png").read_bytes()
+    done = run(tmp_path / "cat.jpg", "--out", tmp_path)
+    assert done.exit_code == 0, done.output
     assert (tmp_path / "cat.png").read_bytes() == before
+    written = {path.name for path in tmp_path.iterdir()}
+    assert written == {"cat.jpg", "cat.png", "cat-colour.png", "contact-sheet.png"}
 
 
 def test_an_input_is_never_overwritten_by_the_sheet(run: Callable[..., Any], tmp_path: Path) -> None:
@@ -193,10 +224,10 @@ def test_a_place_that_cannot_be_written_to_is_refused(run: Callable[..., Any], t
 
 def test_an_earlier_answer_is_replaced(run: Callable[..., Any], tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "cat.png").write_text("old")
+    (tmp_path / "out" / "cat-colour.png").write_text("old")
     photo(40, 30).save(tmp_path / "cat.png")
     assert run(tmp_path / "cat.png", "--out", tmp_path / "out").exit_code == 0
-    assert Image.open(tmp_path / "out" / "cat.png").size == (40, 30)
+    assert Image.open(tmp_path / "out" / "cat-colour.png").size == (40, 30)
 
 
 def test_the_sheet_shows_gray_predicted_and_true_but_no_truth_of_gray_pictures(

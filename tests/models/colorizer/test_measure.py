@@ -9,8 +9,9 @@ import pytest
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from models.colorizer import MODEL, features, measure, metrics, naive
+from models.colorizer import MODEL, colours, features, measure, metrics, naive
 from pipeline.contract import Answers, Rows
+from pipeline.ingestion.decoding import Picture, decode
 
 SIDE = 16
 CHROMA = np.array([-0.1, 0.2], np.float32)
@@ -100,3 +101,12 @@ def test_colourfulness_of_two_halves_is_that_of_the_paper() -> None:
     rgb[0, :2, :, 0] = rgb[0, 2:, :, 2] = 1
     spread, centre = np.hypot(127.5, 191.25), np.hypot(127.5, -63.75)
     assert measure.colourfulness(rgb)[0] == pytest.approx(spread + 0.3 * centre)
+
+
+def test_colourfulness_and_chroma_are_those_that_ingestion_tells() -> None:
+    (truth,) = pictures(1)
+    told = decode(pngs(truth[np.newaxis])[0], SIDE)
+    assert isinstance(told, Picture)
+    assert measure.colourfulness(truth[np.newaxis])[0] == pytest.approx(told.colourfulness, rel=1e-5)
+    cb, cr = colours.chroma(tf.constant(truth)).numpy().mean(axis=(0, 1))
+    assert (cb, cr) == pytest.approx((told.cb, told.cr), abs=1e-6)

@@ -17,6 +17,7 @@ from PIL import Image
 
 from models.colorizer import features, network, serving
 from models.colorizer.training_settings import Training
+from pipeline.ingestion.decoding import Picture, decode
 
 SIZE = 32
 NETWORKS = ("chroma", "reference")
@@ -143,6 +144,44 @@ def test_files_of_the_trained_size_are_answered_as_floats_are_but_for_rounding(m
     gray = [gray_of(picture) for picture in discs(3, SIZE)]
     answers = _coloured(model, *map(png, gray))
     np.testing.assert_allclose(_floats(answers), _default(model, _floats(gray)), atol=0.51 / 127.5)
+
+
+def _photo() -> Any:
+    """Spots, edges and grain in colours that are not extreme, [200, 300, 3]."""
+    draw = np.random.default_rng(4)
+    spots = Image.fromarray(draw.integers(70, 186, (9, 13, 3)).astype(np.uint8)).resize(
+        (300, 200), Image.Resampling.BICUBIC
+    )
+    grain = draw.normal(0, 9, (200, 300, 1))
+    edges = 20 * (np.mgrid[:200, :300].sum(axis=0) // 37 % 2)[..., None] - 10
+    return np.clip(np.rint(np.asarray(spots) + grain + edges), 0, 255).astype(np.uint8)
+
+
+def test_the_network_sees_pictures_as_ingestion_shrinks_them() -> None:
+    gray = keras.Input((None, None, 1))
+    # Paints what it sees, as RGB, which is not joined to any luminance.
+    shows = keras.Model(gray, keras.layers.Concatenate()([gray] * 3))
+    signatures = serving.signatures(shows, SIZE)
+    encoded = png(_photo())
+    ingested = decode(encoded, SIZE)
+    assert isinstance(ingested, Picture)
+    expected = tf.io.decode_png(ingested.gray)
+    seen = signatures["serving_examples"](tf.constant([_example(encoded)]))[features.RGB]
+    difference = np.abs((seen[0, ..., :1] + 1) * 127.5 - tf.cast(expected, tf.float32))
+    assert difference.max() < 1.3
+    assert difference.mean() < 0.4
+    answer = tf.io.decode_png(signatures["serving_bytes"](tf.constant([encoded]))[features.PNG][0])
+    difference = np.abs(tf.cast(answer[..., :1], tf.float32) - tf.image.resize(expected, (200, 300)))
+    assert difference.max() < 1.8  # half a level more, since the answer is rounded
+    assert difference.mean() < 0.5
+
+
+def test_pictures_of_the_trained_size_reach_the_network_unchanged() -> None:
+    gray = tf.random.stateless_uniform((2, SIZE, SIZE, 1), (1, 2), -1, 1)
+    unknown = tf.function(
+        serving._resized, input_signature=[tf.TensorSpec([None] * 3 + [1]), tf.TensorSpec([2], tf.int32)]
+    )
+    np.testing.assert_array_equal(unknown(gray, [SIZE, SIZE]), gray)
 
 
 def test_files_keep_their_size_and_their_luminance(model: Any, folder: str) -> None:

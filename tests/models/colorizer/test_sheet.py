@@ -74,6 +74,13 @@ def test_copies_keep_their_proportions_whatever_their_mode() -> None:
     assert [int(side.sum()) for side in (blue.any(axis=0), blue.any(axis=1))] == [SIDE // 2, SIDE]
 
 
+@pytest.mark.parametrize(("width", "height"), [(2000, 3), (3, 2000)])
+def test_of_very_wide_and_very_narrow_pictures_a_line_is_left(width: int, height: int) -> None:
+    page = contact_sheet([[plain("red", width, height)]], ["line"], None, SIDE)
+    red = np.asarray(page)[..., 1] == 0
+    assert sorted([red.any(axis=0).sum(), red.any(axis=1).sum()]) == [1, SIDE]
+
+
 @pytest.mark.parametrize("count", [1, 2, 7, 12, 48])
 def test_the_page_is_never_long_and_thin_and_shows_every_picture(count: int) -> None:
     page = contact_sheet([[plain("red")] * 3] * count, TITLES, None, 40)

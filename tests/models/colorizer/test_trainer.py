@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
-from discs import discs, tiny_network, write_examples
+from discs import discs, png, tiny_network, write_examples
 
 from models.colorizer import augment, checkpoints, distribution, loop, network, pictures, trainer
 from models.colorizer.board import Board
@@ -123,6 +123,24 @@ def test_pictures_that_do_not_suffice_are_refused(shown: Any, message: str, tmp_
         pictures.load([write_examples(tmp_path / "few.gz", shown)], early_stopping=True)
 
 
+def _resident(name: str) -> int:
+    (line,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(f"{name}:")]
+    return 1024 * int(line.split()[1])
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="only Linux tells the peak of its memory anew")
+def test_decoded_pictures_are_in_memory_once() -> None:
+    shown = np.repeat(np.arange(24, dtype=np.uint8), 3 << 20).reshape((24, 1024, 1024, 3))
+    pngs = [png(picture) for picture in shown]
+    pictures.decode(pngs[:4])
+    before = _resident("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")
+    decoded = pictures.decode(pngs)
+    peak = _resident("VmHWM") - before
+    np.testing.assert_array_equal(decoded, shown)
+    assert peak < 1.5 * decoded.nbytes
+
+
 def test_mean_chroma_is_that_of_all_pixels() -> None:
     _, rgb = augment.plain(discs(9))
     difference = (rgb - tf.reduce_sum(rgb * [0.299, 0.587, 0.114], -1, keepdims=True)).numpy().mean((0, 1, 2)) / 2
@@ -188,7 +206,7 @@ def test_the_best_epoch_is_kept_and_training_stops_when_there_is_no_better_one()
     for variable, value in zip(model.variables, outcome.weights, strict=True):
         variable.assign(value)
     gray, rgb = augment.plain(loaded.held_out)
-    assert float(tf.reduce_mean(network.loss(model(gray), rgb))) == pytest.approx(min(losses), rel=1e-5)
+    assert float(tf.reduce_mean(network.loss(model(gray), gray, rgb))) == pytest.approx(min(losses), rel=1e-5)
 
 
 def test_the_same_pictures_and_seed_give_the_same_weights() -> None:
@@ -202,8 +220,15 @@ def test_the_same_pictures_and_seed_give_the_same_weights() -> None:
 
 
 def test_weights_that_run_away_are_the_users_to_correct() -> None:
-    with pytest.raises(UserError, match=r"set a lower training\.learning_rate"):
+    with pytest.raises(UserError, match=r"a training loss that.*set a lower training\.learning_rate"):
         _fit(pictures.Loaded(discs(24), None), Training(epochs=4, learning_rate=1e30))
+
+
+def test_weights_that_run_away_in_the_only_step_show_in_what_is_held_out() -> None:
+    """The loss of a step is that of the weights before it, so the training loss is still a number."""
+    settings = Training(epochs=1, batch_size=24, learning_rate=1e30)
+    with pytest.raises(UserError, match=r"a held-out loss that.*set a lower training\.learning_rate"):
+        _fit(pictures.Loaded(discs(24), discs(4, seed=6)), settings)
 
 
 def test_it_learns_and_tells_what_happened(folder: Path) -> None:
