@@ -7,6 +7,8 @@ SHELL := /bin/bash
 PYTHON ?= $(shell head -n 1 .python-version)
 VENV ?= .venv
 ROOT ?= runs
+# Test files that run side by side; each process takes some 2 GB.
+WORKERS ?= 2
 BIN := $(VENV)/bin
 UV := .uv/bin/uv
 READY := $(VENV)/.ready-$(PYTHON)
@@ -29,7 +31,7 @@ demo: setup ## Run the sample to a push, then show that a spoilt copy is refused
 	else echo "== Expected exit code 3 (refused by a gate), received $$code. =="; exit 1; fi
 
 test: setup check ## Pass all tests, end-to-end runs included
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
 
 check: setup ## Lint, format, types, import directions
 	$(BIN)/ruff check .
