@@ -30,7 +30,7 @@ class Picture(NamedTuple):
     """A decoded picture.
 
     Attributes:
-      digest: sha256 of its full-size upright pixels, so that copies in other formats have the same.
+      digest: sha256 of its full-size upright pixels: the same for copies with the very same pixels, and only these.
       width: pixels of the original, upright.
       height: the same.
       gray: PNG of the luminance, [size, size].
@@ -102,7 +102,7 @@ def upright_rgb(data: bytes) -> Image.Image | str:
         return f"no picture: {reason}"
     except Exception as error:  # Pillow raises whatever the content of a damaged file leads it to.
         kind = "truncated" if "truncated" in str(error).lower() else "damaged"
-        return f"no picture: {kind}, received {error or type(error).__name__}"
+        return f"no picture: {kind}, received {str(error) or type(error).__name__}"
 
 
 def _cores() -> int:
@@ -180,6 +180,8 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     levels = np.asarray(image)
     if levels.min() < 0 or levels.max() > 65535:
         raise _NoPicture("32-bit pixels, for which there is no agreed white")
+    # Where a PNG says that one level is transparent: white.
+    levels = np.where(levels == image.info.get("transparency", -1), 65535, levels)
     return Image.fromarray(((levels.astype(np.uint32) + 128) // 257).astype(np.uint8))
 
 

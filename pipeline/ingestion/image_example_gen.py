@@ -1,8 +1,8 @@
 """ImageExampleGen: an example generator for folders and archives of pictures.
 
 Pictures are decoded once, in threads, and wait in a temporary file, since what goes into every example (the mean
-chroma of the training split) and which of two copies is kept is only known at the end. Memory holds a window of
-files and a short entry a picture.
+chroma of the training split) and which of two copies with the very same pixels is kept is only known at the end.
+Memory holds a window of files and a short entry a picture.
 """
 
 from __future__ import annotations
@@ -236,7 +236,7 @@ def _no_picture(census: Census) -> UserError:
 
 
 def _without_copies(pictures: Sequence[Entry]) -> list[Entry]:
-    """Of pictures with the same pixels the first by name: copies would weigh twice."""
+    """Of pictures with the very same pixels the first by name: copies would weigh twice."""
     first: dict[str, Entry] = {}
     for entry in pictures:
         first.setdefault(entry.digest, entry)

@@ -74,7 +74,7 @@ def test_formats(kind: str, options: dict[str, object], tolerance: float) -> Non
     np.testing.assert_allclose(colours(encoded(photo(), kind, **options)), small(photo()), atol=tolerance)
 
 
-def test_a_picture_has_the_same_digest_in_every_lossless_form() -> None:
+def test_copies_with_the_very_same_pixels_have_the_same_digest() -> None:
     exif = Image.Exif()
     exif[0x010E] = "a description"
     forms = [
@@ -136,6 +136,15 @@ def test_16_bit_gray_of_a_big_endian_tiff() -> None:
     data = encoded(Image.frombytes("I;16B", (64, 64), levels.tobytes()), "TIFF")
     expected = small(Image.fromarray(np.rint(levels / 257).astype(np.uint8)))
     np.testing.assert_allclose(colours(data), expected, atol=1)
+
+
+def test_16_bit_gray_with_a_transparent_level_is_shown_on_white() -> None:
+    levels = np.repeat(np.uint16([[1000, 2000]]), 4, axis=1).repeat(8, axis=0)
+    data = encoded(Image.fromarray(levels))
+    header = data.index(b"IDAT") - 4
+    found = colours(data[:header] + chunk(b"tRNS", struct.pack(">H", 1000)) + data[header:])
+    np.testing.assert_array_equal(found[:, 1], [[255] * 3] * SIZE)
+    np.testing.assert_array_equal(found[:, -2], [[8] * 3] * SIZE)
 
 
 def test_16_bit_colour_is_scaled_and_not_clipped() -> None:

@@ -193,7 +193,7 @@ def test_a_server_can_shrink_pictures_in_the_same_way() -> None:
 # --- splits ----------------------------------------------------------------------------------------
 
 
-def test_a_copy_in_any_form_is_left_out(folder: Path) -> None:
+def test_a_copy_with_the_very_same_pixels_is_left_out(folder: Path) -> None:
     names = [row["file"] for split in SPLITS for row in read(folder, split)]
     assert len(names) == PICTURES - 3
     # The first by name stays: "copies/…" before "set/…".

@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import io
 import os
+import struct
 import subprocess
 import sys
 import tarfile
@@ -54,6 +55,12 @@ def test_the_digest_follows_the_content_and_nothing_else(tmp_path: Path) -> None
     )
     assert first == same
     assert first != other
+
+
+def test_opening_a_folder_in_a_file_manager_does_not_change_its_digest(tmp_path: Path) -> None:
+    before = load_pictures(write(tmp_path, FILES))
+    write(tmp_path, {".DS_Store": b"1", "cats/Thumbs.db": b"2", "dogs/.DS_Store": b"changed"})
+    assert load_pictures(tmp_path) == before
 
 
 @pytest.mark.parametrize("pack", [to_tar, to_tar_gz, to_zip])
@@ -205,11 +212,56 @@ def test_a_tar_gz_with_a_flipped_bit(tmp_path: Path) -> None:
     assert "set.tar.gz: " in refusal(path)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is unreadable for root")
-def test_a_folder_that_may_not_be_read(tmp_path: Path) -> None:
+def in_directory(path: Path, field: int, value: bytes) -> None:
+    """Overwrites a field of the first file's entry in a zip's directory."""
+    data = bytearray(path.read_bytes())
+    start = data.index(b"PK\1\2") + field
+    data[start : start + len(value)] = value
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [(46, b"\xff"), (46, b"\0"), (6, b"\xff"), (28, b"\xff\xff")],
+    ids=["name not in UTF-8", "empty name", "unknown version", "length of the name"],
+)
+def test_a_zip_with_a_damaged_directory(tmp_path: Path, field: int, value: bytes) -> None:
+    path = to_zip({"ü.webp": FILES["top.webp"], "2.webp": FILES["top.webp"]}, tmp_path / "set.zip")
+    in_directory(path, field, value)
+    assert "expected a folder, or a complete .tar, .tar.gz or .zip" in refusal(path)
+
+
+def test_a_zip_whose_directory_seems_to_end_early(tmp_path: Path) -> None:
+    """Python's zipfile takes it for a smaller archive."""
+    path = to_zip({"1.webp": FILES["top.webp"], "2.webp": FILES["top.webp"]}, tmp_path / "set.zip")
+    in_directory(path, 32, struct.pack("<H", 46 + len("2.webp")))  # A comment as long as the second entry.
+    assert "set.zip: damaged directory, with 1 of 2 names" in refusal(path)
+
+
+def test_a_zip_with_a_comment_and_without_a_count(tmp_path: Path) -> None:
+    path = to_zip(FILES, tmp_path / "set.zip")
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.comment = b"of our cats " * 999
+    assert load_pictures(path).files == 5
+
+    data = bytearray(path.read_bytes())
+    end = data.rindex(b"PK\5\6")
+    data[end + 8 : end + 12] = b"\xff" * 4  # Of a zip64.
+    path.write_bytes(data)
+    assert load_pictures(path).files == 5
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="a file that not even root can read")
+def test_an_unreadable_file_does_not_cost_the_folder(tmp_path: Path) -> None:
     write(tmp_path, FILES)
-    (tmp_path / "top.webp").chmod(0)
-    assert "Permission denied" in refusal(tmp_path)
+    before = load_pictures(tmp_path)
+    (tmp_path / "notes.txt").unlink()
+    (tmp_path / "notes.txt").symlink_to("/proc/self/mem")
+
+    assert str(contents(tmp_path)["notes.txt"]).startswith("no picture: unreadable, received ")
+    found = load_pictures(tmp_path)
+    assert found.files == before.files
+    assert found.digest != before.digest
 
 
 # --- names -----------------------------------------------------------------------------------------
