@@ -139,7 +139,7 @@ def test_16_bit_gray_of_a_big_endian_tiff() -> None:
 
 
 def test_16_bit_gray_with_a_transparent_level_is_shown_on_white() -> None:
-    levels = np.repeat(np.uint16([[1000, 2000]]), 4, axis=1).repeat(8, axis=0)
+    levels = np.repeat(np.array([[1000, 2000]], np.uint16), 4, axis=1).repeat(8, axis=0)
     data = encoded(Image.fromarray(levels))
     header = data.index(b"IDAT") - 4
     found = colours(data[:header] + chunk(b"tRNS", struct.pack(">H", 1000)) + data[header:])
