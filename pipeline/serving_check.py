@@ -101,7 +101,7 @@ class _Judged:
         """Returns the checks of all that was seen."""
         checks = [at_most(0, self.bad, gate="serving", metric="answers that are NaN or infinite", where=where)]
         for metric, (value, output) in self.worst.items():
-            note = f"greatest relative difference, of output {output!r}"
+            note = f"greatest relative difference, of output {output!r}" if value > self.tolerance[metric] else ""
             checks.append(at_most(self.tolerance[metric], value, gate="serving", metric=metric, where=where, note=note))
         return checks
 
