@@ -19,7 +19,7 @@ from models.colorizer.board import Board
 from models.colorizer.training_settings import Training
 from pipeline.contract import UserError
 
-SETTINGS = Training(epochs=2, batch_size=4, augmentation=False, early_stopping=False, members=1, filters=(8,))
+SETTINGS = Training(epochs=2, batch_size=4, augmentation=False, early_stopping=False, members=1, filters=(8, 8))
 MIRRORED = """
 import sys
 import numpy as np
