@@ -3,15 +3,16 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
-# The TFX line follows the Python version: 3.10 brings TFX 1.16, 3.11 to 3.13 bring TFX 1.21.
-PYTHON ?= $(shell head -n 1 .python-version)
 VENV ?= .venv
+# The TFX line follows the Python version: 3.10 brings TFX 1.16, 3.11 to 3.13 bring TFX 1.21. Also the path of an
+# interpreter. What `make setup PYTHON=3.12` chose stays chosen until another is.
+PYTHON ?= $(shell cat $(VENV)/.python 2>/dev/null || head -n 1 .python-version)
 ROOT ?= runs
 # Test files that run side by side; each process takes some 2 GB.
 WORKERS ?= 2
 BIN := $(VENV)/bin
 UV := .uv/bin/uv
-READY := $(VENV)/.ready-$(PYTHON)
+READY := $(VENV)/.ready-$(subst /,_,$(PYTHON))
 export UV_PYTHON_DOWNLOADS := never
 
 .PHONY: help setup demo test check lock benchmark clean
@@ -46,7 +47,7 @@ lock: $(UV) ## Resolve requirements.lock anew, for both TFX lines in one go
 	$(UV) pip compile --quiet --universal --python-version 3.10 --generate-hashes --group dev --upgrade --custom-compile-command "make lock" pyproject.toml -o requirements.lock
 
 clean: ## Remove environments and everything that runs wrote
-	rm -rf .uv .venv $(ROOT)
+	rm -rf .uv .venv .venv-* $(ROOT)
 
 # uv is not expected on the machine: its pinned and hashed version comes from the same lock file.
 $(UV): requirements.lock
@@ -56,9 +57,14 @@ $(UV): requirements.lock
 	.uv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r .uv/uv.lock
 	touch $(UV)
 
+# pyenv's shims pass on only the versions that are asked for by name.
 $(READY): requirements.lock pyproject.toml | $(UV)
-	@echo "Making $(VENV) with Python $(PYTHON): about 3 GB, a few minutes on a first download"
-	$(UV) venv --quiet --clear --python $(PYTHON) $(VENV)
+	@interpreter=$$(PYENV_VERSION=$(PYTHON) $(UV) python find --system $(PYTHON) 2>/dev/null) || \
+	{ echo "No Python $(PYTHON) found. To do: install it (\`pyenv install $(PYTHON)\`, or from your system's packages), or choose another, such as \`make setup PYTHON=3.10\`." >&2; exit 1; }; \
+	$$interpreter -I runners/tfx_lines.py; \
+	echo "Making $(VENV) with $$($$interpreter --version): about 3 GB, a few minutes on a first download"; \
+	$(UV) venv --quiet --clear --python $$interpreter $(VENV)
 	$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	echo $(PYTHON) > $(VENV)/.python
 	touch $@

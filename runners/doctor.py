@@ -10,6 +10,7 @@ from typing import Literal
 from packaging.specifiers import SpecifierSet
 
 from runners.machine import PROJECT, Facts, gather
+from runners.tfx_lines import LINES, dotted, refuse_python, refuse_system
 
 SHOWN = ("tfx", "tensorflow", "protobuf", "numpy", "duckdb")
 """The packages whose versions are named when all is well."""
@@ -37,29 +38,6 @@ class Finding:
     todo: str = ""
 
 
-@dataclass(frozen=True)
-class Line:
-    """A line of TFX and what its wheels ask for.
-
-    Attributes:
-      tfx: its version.
-      tensorflow: the TensorFlow that comes with it.
-      glibc: least version of the C library, on Linux.
-      mac: the processor of the Macs that there are wheels for, as `platform.machine()` names it.
-    """
-
-    tfx: str
-    tensorflow: str
-    glibc: tuple[int, int]
-    mac: str
-
-
-OLD_LINE = Line(tfx="1.16.0", tensorflow="2.16", glibc=(2, 17), mac="x86_64")
-NEW_LINE = Line(tfx="1.21.0", tensorflow="2.21", glibc=(2, 39), mac="arm64")
-LINES = {(3, 10): OLD_LINE, (3, 11): NEW_LINE, (3, 12): NEW_LINE, (3, 13): NEW_LINE}
-"""Python's version -> the line that requirements.lock resolves to."""
-
-
 def diagnose(root: Path) -> list[Finding]:
     """Looks at this machine for runs under `root`. Nothing is left behind there."""
     return examine(gather(root))
@@ -77,50 +55,27 @@ def examine(facts: Facts) -> list[Finding]:
 
 
 def _python(facts: Facts) -> Finding:
-    version, line = _dotted(facts.python), LINES.get(facts.python)
-    if line is None:
-        todo = "use Python 3.10 (any Linux on x86-64), or 3.11 to 3.13 (a system with glibc 2.39), and `make setup`"
-        return Finding("Python", "problem", f"{version}: there is no TFX for it", todo)
-    return Finding("Python", "ok", f"{version}, which gets TFX {line.tfx} with TensorFlow {line.tensorflow}")
+    if refusal := refuse_python(facts.host):
+        return Finding("Python", "problem", refusal.message, refusal.todo)
+    line = LINES[facts.host.python]
+    return Finding(
+        "Python", "ok", f"{dotted(facts.host.python)}, which gets TFX {line.tfx} with TensorFlow {line.tensorflow}"
+    )
 
 
 def _system(facts: Facts) -> Finding:
-    line = LINES.get(facts.python, OLD_LINE)
-    what = f"{facts.system} on {facts.machine}"
-    if facts.system == "Darwin":
-        if facts.machine == line.mac:
-            return Finding("system", "ok", f"macOS on {facts.machine}")
-        other = "Python 3.10" if facts.machine == OLD_LINE.mac else "Python 3.11 to 3.13"
-        return Finding(
-            "system", "problem", f"TFX {line.tfx} has no wheels for macOS on {facts.machine}", f"use {other}"
-        )
-    if facts.system != "Linux" or facts.machine not in ("x86_64", "AMD64"):
-        todo = "use Linux on x86-64 (on Windows: WSL 2; elsewhere: a container or a virtual machine)"
-        return Finding("system", "problem", f"{what}: TFX has no wheels for it", todo)
-    return _glibc(facts, line, what)
-
-
-def _glibc(facts: Facts, line: Line, what: str) -> Finding:
-    needed = f"TFX {line.tfx} needs glibc {_dotted(line.glibc)} or later"
-    if facts.glibc is None:
-        todo = "use a system with glibc, such as Debian or Ubuntu (Alpine's musl does not do)"
-        return Finding("system", "problem", f"{what} without glibc: {needed}", todo)
-    found = f"{what}, glibc {_dotted(facts.glibc)}"
-    if facts.glibc >= line.glibc:
-        return Finding("system", "ok", found)
-    todo = "use a newer system: Debian 13, Ubuntu 24.04 or later"
-    if facts.glibc >= OLD_LINE.glibc:
-        todo = f"`make setup` with Python 3.10, whose TFX {OLD_LINE.tfx} runs here; or {todo}"
-    return Finding("system", "problem", f"{found}: {needed}", todo)
+    if refusal := refuse_system(facts.host):
+        return Finding("system", "problem", refusal.message, refusal.todo)
+    return Finding("system", "ok", str(facts.host))
 
 
 def _cpu(facts: Facts) -> Finding:
-    if facts.cpu_flags is None or facts.machine not in ("x86_64", "AMD64"):
-        return Finding("processor", "ok", facts.machine)
+    if facts.cpu_flags is None or facts.host.machine not in ("x86_64", "AMD64"):
+        return Finding("processor", "ok", facts.host.machine)
     if "avx" in facts.cpu_flags:
-        return Finding("processor", "ok", f"{facts.machine} with AVX")
+        return Finding("processor", "ok", f"{facts.host.machine} with AVX")
     todo = "use a processor with AVX (any since 2011); in a virtual machine pass the host's processor through"
-    return Finding("processor", "problem", f"{facts.machine} without AVX, which TensorFlow's wheels need", todo)
+    return Finding("processor", "problem", f"{facts.host.machine} without AVX, which TensorFlow's wheels need", todo)
 
 
 def _packages(facts: Facts) -> Finding:
@@ -162,10 +117,6 @@ def _root(facts: Facts) -> Finding:
         return Finding("root", "ok", f"{facts.root} can be written, with a sqlite database")
     todo = "choose a folder on a local disk that you may write, with --root"
     return Finding("root", "problem", f"{facts.root}: {facts.write_error}", todo)
-
-
-def _dotted(version: tuple[int, int]) -> str:
-    return f"{version[0]}.{version[1]}"
 
 
 def _gigabytes(count: int) -> str:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import importlib.metadata
-import os
-import platform
 import shutil
 import sqlite3
-import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+
+from runners.tfx_lines import Host, this_host
 
 PROJECT = "tfx-pipelines"
 
@@ -23,10 +22,7 @@ class Facts:
     """What there is on a machine.
 
     Attributes:
-      python: version, such as (3, 10).
-      system: `Linux`, `Darwin`, … as `platform.system()` names it.
-      machine: processor, such as `x86_64`.
-      glibc: version of the C library; None where it is another one.
+      host: what decides which line of TFX can be installed.
       cpu_flags: instruction sets; None where the system does not list them.
       required: name of a package -> version that is asked for, such as `<2,>=1.16`; empty if the project is
         not installed.
@@ -37,10 +33,7 @@ class Facts:
       write_error: why a file or a sqlite database cannot be written there; None if both can.
     """
 
-    python: tuple[int, int]
-    system: str
-    machine: str
-    glibc: tuple[int, int] | None
+    host: Host
     cpu_flags: frozenset[str] | None
     required: dict[str, str]
     installed: dict[str, str]
@@ -55,10 +48,7 @@ def gather(root: Path) -> Facts:
     nearest = next(path for path in (root.absolute(), *root.absolute().parents) if path.exists())
     required = _required()
     return Facts(
-        python=sys.version_info[:2],
-        system=platform.system(),
-        machine=platform.machine(),
-        glibc=_glibc_version(),
+        host=this_host(),
         cpu_flags=_flags(Path("/proc/cpuinfo")),
         required=required,
         installed=_installed(required),
@@ -95,16 +85,6 @@ def _installed(names: dict[str, str]) -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return versions
-
-
-def _glibc_version() -> tuple[int, int] | None:
-    """From the running C library: `platform.libc_ver` reads the executable instead, and may name another."""
-    try:
-        name, _, version = (os.confstr("CS_GNU_LIBC_VERSION") or "").partition(" ")
-    except (AttributeError, ValueError, OSError):
-        return None
-    major, _, minor = version.partition(".")
-    return (int(major), int(minor.split(".")[0])) if name == "glibc" else None
 
 
 def _flags(cpuinfo: Path) -> frozenset[str] | None:

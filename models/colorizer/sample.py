@@ -229,8 +229,8 @@ def _with(scene: Floats, thing: _Thing) -> Floats:
     shadow = _blurred(_silhouette(away, *shape.shape), 0.12 * thing.radius)
     scene = scene * (1 - 0.45 * shadow[..., None])
     # Lit from the upper left: the slope of a soft copy of the shape makes it look rounded.
-    down, across = np.gradient(_blurred(shape, 0.3 * thing.radius))
-    light = 1 + 0.16 * thing.radius * (down + across)
+    slope: Floats = np.sum(np.gradient(_blurred(shape, 0.3 * thing.radius)), axis=0)
+    light = 1 + 0.16 * thing.radius * slope
     painted = _mixed(_OBJECTS[thing.kind], np.array(thing.shade)) * light[..., None]
     covered: Floats = scene * (1 - shape[..., None]) + painted * shape[..., None]
     return covered

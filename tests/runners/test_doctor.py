@@ -11,12 +11,10 @@ import pytest
 
 from runners.doctor import Finding, all_ok, diagnose, examine
 from runners.machine import Facts, _available_memory, _flags, gather
+from runners.tfx_lines import Host
 
 GOOD = Facts(
-    python=(3, 10),
-    system="Linux",
-    machine="x86_64",
-    glibc=(2, 36),
+    host=Host(python=(3, 10), system="Linux", machine="x86_64", glibc=(2, 36)),
     cpu_flags=frozenset({"sse4_2", "avx"}),
     required={"tfx": "==1.16.0", "numpy": "<2,>=1.16", "duckdb": "<2,>=1.3"},
     installed={"tfx": "1.16.0", "numpy": "1.26.4", "duckdb": "1.5.6"},
@@ -28,7 +26,9 @@ GOOD = Facts(
 
 
 def findings(**changes: object) -> dict[str, Finding]:
-    return {finding.name: finding for finding in examine(replace(GOOD, **changes))}  # type: ignore[arg-type]
+    host = {key: changes.pop(key) for key in ("python", "system", "machine", "glibc") if key in changes}
+    facts = replace(GOOD, host=replace(GOOD.host, **host), **changes)  # type: ignore[arg-type]
+    return {finding.name: finding for finding in examine(facts)}
 
 
 def test_a_good_machine_has_nothing_to_do() -> None:
@@ -51,7 +51,7 @@ def test_later_pythons_get_the_later_line(python: tuple[int, int]) -> None:
 def test_a_python_without_tfx_is_a_problem(python: tuple[int, int]) -> None:
     finding = findings(python=python)["Python"]
     assert finding.status == "problem"
-    assert finding.message == f"3.{python[1]}: there is no TFX for it"
+    assert finding.message == f"Python 3.{python[1]}: there is no TFX for it"
     assert "Python 3.10" in finding.todo
 
 
@@ -61,8 +61,7 @@ def test_an_old_glibc_under_a_late_python_says_which_python_to_use() -> None:
         "system",
         "problem",
         "Linux on x86_64, glibc 2.36: TFX 1.21.0 needs glibc 2.39 or later",
-        "`make setup` with Python 3.10, whose TFX 1.16.0 runs here; or use a newer system: Debian 13, "
-        "Ubuntu 24.04 or later",
+        "`make setup PYTHON=3.10`, whose TFX 1.16.0 runs here; or use a newer system: Debian 13, Ubuntu 24.04 or later",
     )
     assert not all_ok(list(found.values()))
 
@@ -85,8 +84,8 @@ def test_musl_is_a_problem() -> None:
     [
         ((3, 10), "x86_64", ""),
         ((3, 12), "arm64", ""),
-        ((3, 10), "arm64", "use Python 3.11 to 3.13"),
-        ((3, 12), "x86_64", "use Python 3.10"),
+        ((3, 10), "arm64", "`make setup PYTHON=3.12`, whose TFX has"),
+        ((3, 12), "x86_64", "`make setup PYTHON=3.10`, whose TFX has"),
     ],
 )
 def test_a_mac_needs_the_python_of_its_processor(python: tuple[int, int], machine: str, todo: str) -> None:
@@ -142,7 +141,7 @@ def test_a_root_that_cannot_be_written_is_a_problem() -> None:
 
 def test_this_machine_is_found_out(tmp_path: Path) -> None:
     facts = gather(tmp_path / "not" / "there")
-    assert facts.python == sys.version_info[:2]
+    assert facts.host.python == sys.version_info[:2]
     assert facts.disk > 0
     assert facts.write_error is None
     assert "tfx" in facts.required
