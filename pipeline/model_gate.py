@@ -11,6 +11,7 @@ from typing import Any
 
 import tensorflow_model_analysis as tfma
 from google.protobuf.wrappers_pb2 import DoubleValue
+from tensorflow_model_analysis.proto import config_pb2
 from tensorflow_model_analysis.writers import eval_config_writer
 
 from pipeline.contract import Bound, Metric, Model, Settings, UserError
@@ -23,7 +24,7 @@ from pipeline.verdict import OVERALL, Check, bound_text, finite_or_none, number,
 # --- the question --------------------------------------------------------------------------------
 
 
-def eval_config(model: Model, settings: Settings) -> tfma.EvalConfig:
+def eval_config(model: Model, settings: Settings) -> config_pb2.EvalConfig:
     """Returns what TFX's Evaluator needs to know to judge a model.
 
     Raises:
@@ -35,9 +36,9 @@ def eval_config(model: Model, settings: Settings) -> tfma.EvalConfig:
             received="none",
             todo=f"bound one of the metrics of model {model.name!r}",
         )
-    return tfma.EvalConfig(
+    return config_pb2.EvalConfig(
         model_specs=[_model_spec(model)],
-        slicing_specs=[tfma.SlicingSpec(), *_slices(model)],
+        slicing_specs=[config_pb2.SlicingSpec(), *_slices(model)],
         metrics_specs=[_metrics_spec(model, settings)],
     )
 
@@ -62,8 +63,8 @@ def _code(model: Model) -> str:
     return digest_code(RowMetrics.__module__, *sorted({dotted.rpartition(".")[0] for dotted in functions}))
 
 
-def _model_spec(model: Model) -> tfma.ModelSpec:
-    return tfma.ModelSpec(
+def _model_spec(model: Model) -> config_pb2.ModelSpec:
+    return config_pb2.ModelSpec(
         model_type=tfma.TF_GENERIC,
         signature_name=EXAMPLES,
         label_key=model.label,
@@ -71,45 +72,45 @@ def _model_spec(model: Model) -> tfma.ModelSpec:
     )
 
 
-def _slices(model: Model) -> list[tfma.SlicingSpec]:
-    return [tfma.SlicingSpec(feature_keys=[feature]) for feature in model.slices]
+def _slices(model: Model) -> list[config_pb2.SlicingSpec]:
+    return [config_pb2.SlicingSpec(feature_keys=[feature]) for feature in model.slices]
 
 
-def _metrics_spec(model: Model, settings: Settings) -> tfma.MetricsSpec:
+def _metrics_spec(model: Model, settings: Settings) -> config_pb2.MetricsSpec:
     config = row_metrics_config(model, settings).model_dump(mode="json")
-    ours = tfma.MetricConfig(
+    ours = config_pb2.MetricConfig(
         class_name=RowMetrics.__name__,
         module=RowMetrics.__module__,
         config=json.dumps({"name": NAME, "config": config}, sort_keys=True),
     )
-    spec = tfma.MetricsSpec(metrics=[ours, tfma.MetricConfig(class_name="ExampleCount")])
+    spec = config_pb2.MetricsSpec(metrics=[ours, config_pb2.MetricConfig(class_name="ExampleCount")])
     for metric, bound in settings.gates.bounds.items():
         for name, threshold in _thresholds(metric, bound, model):
             spec.per_slice_thresholds[name].thresholds.append(threshold)
     return spec
 
 
-def _thresholds(metric: str, bound: Bound, model: Model) -> Iterator[tuple[str, tfma.PerSliceMetricThreshold]]:
+def _thresholds(metric: str, bound: Bound, model: Model) -> Iterator[tuple[str, config_pb2.PerSliceMetricThreshold]]:
     """Yields emitted metric names and their thresholds.
 
     All are bound to named slices: TFMA would apply a threshold without one to every slice.
     """
-    met = tfma.MetricThreshold(value_threshold=tfma.GenericValueThreshold(upper_bound=DoubleValue(value=0)))
-    overall = [tfma.SlicingSpec()]
-    yield metric + SHORTFALL, tfma.PerSliceMetricThreshold(slicing_specs=overall, threshold=met)
+    met = config_pb2.MetricThreshold(value_threshold=config_pb2.GenericValueThreshold(upper_bound=DoubleValue(value=0)))
+    overall = [config_pb2.SlicingSpec()]
+    yield metric + SHORTFALL, config_pb2.PerSliceMetricThreshold(slicing_specs=overall, threshold=met)
     if bound.slices and model.slices:
         yield (
             metric + SLICED_SHORTFALL,
-            tfma.PerSliceMetricThreshold(slicing_specs=_slices(model), threshold=met),
+            config_pb2.PerSliceMetricThreshold(slicing_specs=_slices(model), threshold=met),
         )
     if bound.worsening is not None:
-        change = tfma.MetricThreshold(change_threshold=_at_most(bound.worsening))
-        yield metric + LOSS, tfma.PerSliceMetricThreshold(slicing_specs=overall, threshold=change)
+        change = config_pb2.MetricThreshold(change_threshold=_at_most(bound.worsening))
+        yield metric + LOSS, config_pb2.PerSliceMetricThreshold(slicing_specs=overall, threshold=change)
 
 
-def _at_most(worsening: float) -> tfma.GenericChangeThreshold:
-    return tfma.GenericChangeThreshold(
-        absolute=DoubleValue(value=worsening), direction=tfma.MetricDirection.LOWER_IS_BETTER
+def _at_most(worsening: float) -> config_pb2.GenericChangeThreshold:
+    return config_pb2.GenericChangeThreshold(
+        absolute=DoubleValue(value=worsening), direction=config_pb2.MetricDirection.LOWER_IS_BETTER
     )
 
 

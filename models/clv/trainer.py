@@ -141,6 +141,7 @@ def fit(
         validation_data=held_out,
         epochs=settings["epochs"],
         callbacks=[] if held_out is None else [stop],
+        shuffle=False,  # The dataset has its order.
         verbose=0,
     )
     values = fits.history[watched]

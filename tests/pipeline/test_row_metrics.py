@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tensorflow_model_analysis as tfma
 from numpy.typing import NDArray
+from tensorflow_model_analysis.proto import config_pb2
 
 from pipeline.contract import Answers, Metric, Rows
 from pipeline.row_metrics import RowMetrics
@@ -39,7 +39,7 @@ CONFIG = RowMetricsConfig(
 class Computation:
     """What TFMA would run for a model, made from JSON as TFMA makes it: a preprocessor, then a Beam combiner."""
 
-    def __init__(self, settings: RowMetricsConfig, eval_config: tfma.EvalConfig, model_name: str = "") -> None:
+    def __init__(self, settings: RowMetricsConfig, eval_config: config_pb2.EvalConfig, model_name: str = "") -> None:
         metric = RowMetrics(config=json.loads(settings.model_dump_json()))
         assert RowMetrics.from_config(metric.get_config()).kwargs == metric.kwargs
         (found,) = metric.computations(eval_config=eval_config, model_names=[model_name])
@@ -68,11 +68,11 @@ def _array(values: Any) -> NDArray[Any]:
     return np.asarray(values, object) if array.dtype.kind == "S" else array
 
 
-ONE_MODEL = tfma.EvalConfig(model_specs=[tfma.ModelSpec(label_key="label", prediction_key="total")])
-TWO_MODELS = tfma.EvalConfig(
+ONE_MODEL = config_pb2.EvalConfig(model_specs=[config_pb2.ModelSpec(label_key="label", prediction_key="total")])
+TWO_MODELS = config_pb2.EvalConfig(
     model_specs=[
-        tfma.ModelSpec(name="candidate", label_key="label", prediction_key="total"),
-        tfma.ModelSpec(name="baseline", label_key="label", prediction_key="total", is_baseline=True),
+        config_pb2.ModelSpec(name="candidate", label_key="label", prediction_key="total"),
+        config_pb2.ModelSpec(name="baseline", label_key="label", prediction_key="total", is_baseline=True),
     ]
 )
 
