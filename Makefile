@@ -8,6 +8,8 @@ VENV ?= .venv
 # interpreter. What `make setup PYTHON=3.12` chose stays chosen until another is.
 PYTHON ?= $(shell cat $(VENV)/.python 2>/dev/null || head -n 1 .python-version)
 ROOT ?= runs
+# Environment of the other TFX line; with it, `make test` also moves folders between the two.
+OTHER_LINE ?=
 # Test files that run side by side; each process takes some 2 GB.
 WORKERS ?= 2
 BIN := $(VENV)/bin
@@ -32,7 +34,7 @@ demo: setup ## Run the sample to a push, then show that a spoilt copy is refused
 	else echo "== Expected exit code 3 (refused by a gate), received $$code. =="; exit 1; fi
 
 test: setup check ## Pass all tests, end-to-end runs included
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(if $(OTHER_LINE),--other-line $(OTHER_LINE))
 
 check: setup ## Lint, format, types, import directions
 	$(BIN)/ruff check .
@@ -47,7 +49,7 @@ lock: $(UV) ## Resolve requirements.lock anew, for both TFX lines in one go
 	$(UV) pip compile --quiet --universal --python-version 3.10 --generate-hashes --group dev --upgrade --custom-compile-command "make lock" pyproject.toml -o requirements.lock
 
 clean: ## Remove environments and everything that runs wrote
-	rm -rf .uv .venv .venv-* $(ROOT)
+	rm -rf .uv .venv .venv-* .debian13 $(ROOT)
 
 # uv is not expected on the machine: its pinned and hashed version comes from the same lock file.
 $(UV): requirements.lock

@@ -12,6 +12,11 @@ REAL_DATA = Path(__file__).parents[2] / "shared" / "data"
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
+        "--other-line",
+        type=Path,
+        help="environment (its folder) of the other line of TFX, to share a root with; without it, such tests skip",
+    )
+    parser.addoption(
         "--real-data",
         type=Path,
         help=f"folder of the public data sets; without it, {REAL_DATA}, or tests that need them skip",
@@ -33,3 +38,12 @@ def published_xlsx(real_data: Path, tmp_path_factory: pytest.TempPathFactory) ->
     path = tmp_path_factory.mktemp("xlsx") / "online_retail.xlsx"
     write_published_form(real_data / "online_retail" / "online_retail.parquet", path)
     return path
+
+
+@pytest.fixture(scope="session")
+def other_line(request: pytest.FixtureRequest) -> Path:
+    """Environment of the other line of TFX."""
+    given: Path | None = request.config.getoption("--other-line")
+    if given is None:
+        pytest.skip("no environment of the other line of TFX (see --other-line)")
+    return given.absolute()

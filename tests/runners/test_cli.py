@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import textwrap
@@ -11,19 +10,10 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from commands import THIS, pipelines
 
 from models.clv.sample import write_sample
 from pipeline.fingerprint import digest_folder
-
-PIPELINES = Path(sys.executable).parent / "pipelines"
-
-
-def pipelines(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """Runs the command from an empty folder, as wide as a page."""
-    command = [str(PIPELINES), *map(str, arguments)]
-    return subprocess.run(
-        command, cwd=cwd, env={**os.environ, "COLUMNS": "160"}, capture_output=True, text=True, check=False
-    )
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +130,7 @@ def test_places_that_cannot_be_written(sample: Path, tmp_path: Path) -> None:
 
 
 def test_two_runs_in_one_root(sample: Path, tmp_path: Path) -> None:
-    command = [str(PIPELINES), "run", "clv", "--data", str(sample)]
+    command = [str(THIS / "bin" / "pipelines"), "run", "clv", "--data", str(sample)]
     first = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
     try:
         assert first.stdout is not None
