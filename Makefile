@@ -8,6 +8,9 @@ VENV ?= .venv
 # interpreter. What `make setup PYTHON=3.12` chose stays chosen until another is.
 PYTHON ?= $(shell cat $(VENV)/.python 2>/dev/null || head -n 1 .python-version)
 ROOT ?= runs
+# What `make lock` writes, and whether it moves on what is there already.
+LOCK ?= requirements.lock
+UPGRADE ?= --upgrade
 # Environment of the other TFX line; with it, `make test` also moves folders between the two.
 OTHER_LINE ?=
 # Test files that run side by side; each process takes some 2 GB.
@@ -46,7 +49,7 @@ benchmark: setup ## Measure what the pipeline costs beyond a plain script
 	$(BIN)/python tests/benchmarks/overhead.py
 
 lock: $(UV) ## Resolve requirements.lock anew, for both TFX lines in one go
-	$(UV) pip compile --quiet --universal --python-version 3.10 --generate-hashes --group dev --upgrade --custom-compile-command "make lock" pyproject.toml -o requirements.lock
+	$(UV) pip compile --quiet --universal --python-version 3.10 --generate-hashes --group dev $(UPGRADE) --custom-compile-command "make lock" pyproject.toml -o $(LOCK)
 
 clean: ## Remove environments and everything that runs wrote
 	rm -rf .uv .venv .venv-* .debian13 $(ROOT)

@@ -34,7 +34,13 @@ from runners.dag_runner import NodeEvent, NodeFailed, ObservedDagRunner, Observe
 from runners.run import Node, Outcome, Run, RunResult, addressed_schema
 
 # The in-process engine of Beam's DirectRunner. By its own name, because "DirectRunner" first tries to download Prism.
-BEAM_ARGS = ["--runner=FnApiRunner", "--direct_running_mode=in_memory", "--direct_num_workers=1"]
+# The name of an image, which nothing asks for, keeps TFX from packing itself up for workers elsewhere in each node.
+BEAM_ARGS = [
+    "--runner=FnApiRunner",
+    "--direct_running_mode=in_memory",
+    "--direct_num_workers=1",
+    "--sdk_container_image=none",
+]
 
 Outputs = Mapping[str, Mapping[str, list[mlmd.Artifact]]]
 

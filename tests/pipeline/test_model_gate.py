@@ -20,6 +20,7 @@ from tfx.types import standard_artifacts
 from pipeline.contract import Bound, FeatureSettings, GateSettings, Metric, Model, Query, Range, Settings, UserError
 from pipeline.model_gate import eval_config, metric_values, read_checks
 from pipeline.verdict import Check, bound_text, sentence
+from runners.execution import BEAM_ARGS
 
 WHY = "an example in a test"
 
@@ -163,7 +164,7 @@ class Judge:
     def _run(self, here: Path, inputs: dict[str, Any], settings: Settings) -> Judged:
         evaluation, blessing = standard_artifacts.ModelEvaluation(), standard_artifacts.ModelBlessing()
         evaluation.uri, blessing.uri = str(here / "evaluation"), str(here / "blessing")
-        context = executor.Executor.Context(beam_pipeline_args=["--runner=FnApiRunner"], tmp_dir=str(here / "tmp"))
+        context = executor.Executor.Context(beam_pipeline_args=BEAM_ARGS, tmp_dir=str(here / "tmp"))
         executor.Executor(context).Do(
             inputs,
             {"evaluation": [evaluation], "blessing": [blessing]},
