@@ -68,7 +68,8 @@ def test_a_killed_training_goes_on_where_its_last_checkpoint_was(tmp_path: Path)
     chosen = ["--data", str(pictures), "--set", "size=64", *PLAIN]
     running = subprocess.Popen([*command, *chosen], stdout=subprocess.DEVNULL, start_new_session=True)
     deadline = time.monotonic() + 600
-    while not list((root / "checkpoints").rglob("*.index")):
+    # TensorFlow's list of checkpoints is written last.
+    while not [path for path in (root / "checkpoints").rglob("checkpoint") if path.is_file()]:
         assert running.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.05)
