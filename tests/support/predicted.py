@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
+import pytest
 import tensorflow as tf
 from numpy.typing import NDArray
 
@@ -30,6 +31,12 @@ def metrics(model: Model, found: Columns) -> dict[str, float]:
     return {"rows": len(found[model.key[0]])} | {
         one.name: load(one.function)(_rows(model, one, found)) for one in model.metrics
     }
+
+
+def reported(result: RunResult, split: str) -> Any:
+    """The metrics of a run's record, to compare with; those without a value are NaN."""
+    found = {name: np.nan if value is None else value for name, value in result.metrics[split].items()}
+    return pytest.approx(found, rel=1e-12, nan_ok=True)
 
 
 def _rows(model: Model, metric: Metric, found: Columns) -> Rows:
