@@ -336,6 +336,7 @@ class Model(_Plain):
       title: one line for people.
       source: where examples come from.
       schema_file: resource of the curated schema. Its SERVING environment lists the serving inputs.
+      key: features that together say which row a row is, for the people who read its prediction.
       label: feature that holds the label.
       prediction: output of the signatures that answers the label.
       weight: feature that weighs a row in totals, or None for 1 each.
@@ -363,6 +364,7 @@ class Model(_Plain):
     title: str
     source: Source
     schema_file: str
+    key: tuple[str, ...] = Field(min_length=1)
     label: str
     prediction: str
     weight: str | None = None

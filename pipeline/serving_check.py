@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 import tensorflow as tf
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from pipeline import predictions
 from pipeline.contract import Request, load
 from pipeline.slice_metrics import RowMetricsConfig, Table, concatenate, evaluate, tabulate
 from pipeline.verdict import Check, at_most, finite_or_none
@@ -43,6 +45,8 @@ class Spec(BaseModel):
       requests: the ways of asking besides tf.Examples. All others are compared with the first.
       label, prediction: as in the contract.
       metrics: what is recomputed from the served answers.
+      described: features that are written of each row, beside its answers.
+      predictions: folder that receives `<split>.parquet`, see `pipeline.predictions`.
       judged: the split whose rows are asked through every loader; the others give metrics only.
       tolerance: greatest relative difference between two answers to the same row.
     """
@@ -57,6 +61,8 @@ class Spec(BaseModel):
     label: str
     prediction: str
     metrics: RowMetricsConfig
+    described: tuple[str, ...]
+    predictions: str
     judged: str
     tolerance: float
 
@@ -83,6 +89,13 @@ class _Batch(NamedTuple):
     records: list[bytes]
 
 
+class _Kept(NamedTuple):
+    """What is kept of a batch that was asked: for the metrics, and for people."""
+
+    table: Table
+    described: pa.Table
+
+
 @dataclass
 class _Judged:
     """What was seen of the judged split so far: non-finite answers, and the greatest difference by comparison."""
@@ -107,7 +120,10 @@ class _Judged:
 
 
 def check_model(spec: Spec) -> Report:
-    """Asks the model through both loaders, in all ways, and recomputes its metrics; memory does not grow with rows."""
+    """Asks the model through both loaders, in all ways; recomputes its metrics and writes its predictions.
+
+    Memory grows by the numbers that are kept of a row, never by what it was asked with.
+    """
     checks: list[Check] = []
     metrics: dict[str, dict[str, float | None]] = {}
     try:
@@ -115,39 +131,39 @@ def check_model(spec: Spec) -> Report:
         ask_tf1 = _attempt(spec, f"loads, {TF1}", lambda: _load_tf1(spec.model), checks)
         metrics[spec.judged] = _judge(spec, ask, ask_tf1, checks)
         for split in set(spec.splits) - {spec.judged}:
-            metrics[split] = _metrics(spec, list(_tables(spec, ask, split)))
+            metrics[split] = _finish(spec, split, list(_asked(spec, ask, split)))
     except Refused as refused:
         checks.append(refused.check)
     return Report(checks=checks, metrics=metrics)
 
 
 def _judge(spec: Spec, ask: Ask, ask_tf1: Ask, checks: list[Check]) -> dict[str, float | None]:
-    """Asks about every row of the judged split in every way; adds the checks, returns the metrics."""
+    """Asks about every row of the judged split in every way; adds the checks, writes the rows, returns the metrics."""
     first, judged = spec.requests[0], _Judged()
-    tables: list[Table] = []
+    kept: list[_Kept] = []
     try:
         for batch in _read(spec, spec.judged):
             step = partial(_ask, ask, spec, first, batch)
-            served = _attempt(spec, "answers raw features", step, None if tables else checks)
+            served = _attempt(spec, "answers raw features", step, None if kept else checks)
             judged.bad += _not_finite(spec, served)
-            tables.append(_attempt(spec, MEASURABLE, partial(_table, spec, batch, served)))
+            kept.append(_attempt(spec, MEASURABLE, partial(_keep, spec, batch, served)))
             for metric, tolerance, way in _ways(spec, ask, ask_tf1, batch):
                 judged.compare(metric, tolerance, served, _attempt(spec, metric, way))
-            if len(tables) == 1:
+            if len(kept) == 1:
                 one = _Batch({name: column[:1] for name, column in batch.columns.items()}, batch.records[:1])
                 alone = _attempt(spec, ONE_ROW, partial(_ask, ask, spec, first, one))
                 judged.compare(ONE_ROW, spec.tolerance, {name: a[:1] for name, a in served.items()}, alone)
     finally:
-        if tables:
+        if kept:
             checks += judged.checks(spec.judged)
-    return _metrics(spec, tables)
+    return _finish(spec, spec.judged, kept)
 
 
-def _tables(spec: Spec, ask: Ask, split: str) -> Iterator[Table]:
+def _asked(spec: Spec, ask: Ask, split: str) -> Iterator[_Kept]:
     """Asks about every row of a split in one way."""
     for batch in _read(spec, split):
         served = _attempt(spec, "answers raw features", partial(_ask, ask, spec, spec.requests[0], batch))
-        yield _attempt(spec, MEASURABLE, partial(_table, spec, batch, served))
+        yield _attempt(spec, MEASURABLE, partial(_keep, spec, batch, served))
 
 
 def _ways(spec: Spec, ask: Ask, ask_tf1: Ask, batch: _Batch) -> Iterator[tuple[str, float, Callable[[], Answer]]]:
@@ -262,17 +278,22 @@ def _difference(answer: NDArray[Any], other: NDArray[Any] | None) -> float:
     return worst if np.isfinite(worst) else float("inf")
 
 
-def _table(spec: Spec, batch: _Batch, served: Answer) -> Table:
+def _keep(spec: Spec, batch: _Batch, served: Answer) -> _Kept:
     features = {name: _numbers(batch.columns[name]) for name in spec.metrics.features()}
-    return tabulate(spec.metrics, _numbers(batch.columns[spec.label]), _numbers(served[spec.prediction]), features)
+    label, prediction = _numbers(batch.columns[spec.label]), _numbers(served[spec.prediction])
+    table = tabulate(spec.metrics, label, prediction, features)
+    return _Kept(table, predictions.describe({name: batch.columns[name] for name in spec.described}, table))
 
 
 def _numbers(column: NDArray[Any]) -> NDArray[Any]:
     return column if column.dtype.kind == "O" else column.astype(float)
 
 
-def _metrics(spec: Spec, tables: Sequence[Table]) -> dict[str, float | None]:
-    return {name: finite_or_none(value) for name, value in evaluate(spec.metrics, concatenate(tables)).items()}
+def _finish(spec: Spec, split: str, kept: Sequence[_Kept]) -> dict[str, float | None]:
+    """Writes the rows of a split that was asked, and returns its metrics."""
+    predictions.write([batch.described for batch in kept], Path(spec.predictions) / f"{split}.parquet")
+    values = evaluate(spec.metrics, concatenate([batch.table for batch in kept]))
+    return {name: finite_or_none(value) for name, value in values.items()}
 
 
 def main(spec: str, report: str) -> None:

@@ -23,7 +23,7 @@ from tfx.types import artifact_utils, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 from tfx.utils import io_utils, path_utils
 
-from pipeline import serving_check
+from pipeline import predictions, serving_check
 from pipeline.contract import Model, Settings
 from pipeline.fingerprint import digest_code
 from pipeline.gate import conclude
@@ -119,14 +119,16 @@ class Executor(base_executor.BaseExecutor):  # type: ignore[misc]
     ) -> None:
         """Asks the model about every row of the eval split; see the base class for the arguments.
 
-        Writes `checks.json` and `metrics.json` (split -> metric -> value) into the blessing's folder.
+        Writes `checks.json`, `metrics.json` (split -> metric -> value) and `predictions/<split>.parquet` (see
+        `pipeline.predictions`) into the blessing's folder.
 
         Raises:
           GateRefusal: at least one check did not pass.
         """
         single = {key: artifact_utils.get_single_instance(found) for key, found in input_dict.items()}
         blessing = artifact_utils.get_single_instance(output_dict["blessing"])
-        report = ask_in_fresh_process(_spec(single, json.loads(exec_properties["question"])))
+        folder = Path(blessing.uri) / predictions.FOLDER
+        report = ask_in_fresh_process(_spec(single, json.loads(exec_properties["question"]), str(folder)))
         passed = all(check.passed for check in report.checks)
         name = infra_validator._BLESSED_FILENAME if passed else infra_validator._NOT_BLESSED_FILENAME
         io_utils.write_string_file(os.path.join(blessing.uri, name), "")
@@ -141,7 +143,7 @@ def _code(model: Model) -> set[str]:
     return {path.rpartition(".")[0] for path in paths}
 
 
-def _spec(single: dict[str, types.Artifact], question: dict[str, Any]) -> Spec:
+def _spec(single: dict[str, types.Artifact], question: dict[str, Any], written: str) -> Spec:
     schema = io_utils.SchemaReader().read(io_utils.get_only_uri_in_dir(single["schema"].uri))
     model = single["model"]
     return Spec(
@@ -155,6 +157,7 @@ def _spec(single: dict[str, types.Artifact], question: dict[str, Any]) -> Spec:
         features={feature.name: _DTYPES[feature.type] for feature in schema.feature},
         inputs=serving_inputs(schema),
         judged=JUDGED_SPLIT,
+        predictions=written,
         **question,
     )
 
@@ -183,12 +186,14 @@ class ServingGate(base_component.BaseComponent):  # type: ignore[misc]
           model: the contract.
           settings: of the run; the gate reads the features' part and its own tolerance.
         """
+        # Without bounds: a new threshold concerns the model gate, not this one.
+        metrics = row_metrics_config(model, settings).model_copy(update={"bounds": {}})
         question = {
             "label": model.label,
             "prediction": model.prediction,
             "requests": [request.model_dump(mode="json") for request in model.requests],
-            # Without bounds: a new threshold concerns the model gate, not this one.
-            "metrics": row_metrics_config(model, settings).model_copy(update={"bounds": {}}).model_dump(mode="json"),
+            "metrics": metrics.model_dump(mode="json"),
+            "described": list(dict.fromkeys((*model.key, *model.slices, *metrics.kept()))),
             "tolerance": settings.gates.serving_tolerance,
         }
         super().__init__(

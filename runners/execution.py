@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +14,7 @@ from tfx.dsl.components.base import executor_spec
 from tfx.orchestration import metadata
 from tfx.types import standard_artifacts
 
+from pipeline import predictions
 from pipeline.champion import LatestPushedModelStrategy
 from pipeline.contract import Pictures, Query, UserError
 from pipeline.dag import Choices, create_pipeline
@@ -69,6 +71,7 @@ def execute(run: Run, observe: Observer) -> RunResult:
         nodes=nodes,
         checks=checks,
         metrics=_metrics(runner.outputs),
+        predictions=_predictions(run, runner.outputs),
         pushed=pushed.custom_properties["pushed_destination"].string_value if pushed else None,
         error=error,
         counts=_counts(report) if report else {},
@@ -170,6 +173,15 @@ def _unknown_champion(held: list[Version], checks: list[Check]) -> list[Check]:
 
 def _metrics(outputs: Outputs) -> dict[str, dict[str, float | None]]:
     return read_metrics(_folder(outputs, "ServingGate", "blessing")) if "ServingGate" in outputs else {}
+
+
+def _predictions(run: Run, outputs: Outputs) -> dict[str, str]:
+    """Copies what the serving gate wrote, or wrote when this model was asked first, to the run's record."""
+    if "ServingGate" not in outputs:
+        return {}
+    written = _folder(outputs, "ServingGate", "blessing") / predictions.FOLDER
+    kept = Path(shutil.copytree(written, run.folder / predictions.FOLDER))
+    return {path.stem: str(path) for path in sorted(kept.iterdir())}
 
 
 def _folder(outputs: Outputs, node: str, key: str) -> Path:

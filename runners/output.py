@@ -100,6 +100,8 @@ def print_result(console: Console, result: RunResult) -> None:
         console.print(f"  {escape(result.error)}")
     if result.pushed:
         console.print(f"Pushed version: {result.pushed}", soft_wrap=True)
+    for split, file in result.predictions.items():
+        console.print(f"Predictions of the {split} split, row by row: {file}", soft_wrap=True)
     console.print(f"Log and record: {result.folder}", soft_wrap=True)
 
 

@@ -43,6 +43,7 @@ class RunResult(BaseModel):
         gate nothing.
       pushed: folder of the pushed version that holds this run's model, if any.
       error: why it failed, if it did.
+      predictions: split -> file of its rows with what was predicted; none if the serving gate did not pass.
       counts: rows or files of the raw data by what became of them; none if ingestion did not come to an end.
       data: name and digest of the raw data, and where its unusable rows or files are listed, if that is known.
     """
@@ -53,6 +54,7 @@ class RunResult(BaseModel):
     nodes: list[Node]
     checks: list[Check]
     metrics: dict[str, dict[str, float | None]]
+    predictions: dict[str, str] = {}
     pushed: str | None
     error: str | None
     counts: dict[str, int]

@@ -13,6 +13,7 @@ MODEL = Model(
     title="customer lifetime value from shop transactions",
     source=SOURCE,
     schema_file="schema.clv:schema.pbtxt",
+    key=(features.CUSTOMER, features.COUNTRY),
     label=features.TOTAL_LABEL,
     prediction=features.TOTAL,
     weight=features.WEIGHT,

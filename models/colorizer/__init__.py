@@ -12,6 +12,7 @@ MODEL = Model(
     title="colours for gray photos",
     source=Pictures(),
     schema_file="schema.colorizer:schema.pbtxt",
+    key=(features.FILE,),
     label=features.COLOUR,
     prediction=features.RGB,
     preprocessing_fn="models.colorizer.preprocessing.preprocessing_fn",

@@ -63,6 +63,7 @@ TINY = Model(
     title="Future is twice x",
     source=Query(sql="none:none", table="raw", columns=(), resolve="none.none"),
     schema_file="none:none",
+    key=("x",),
     label="label",
     prediction="total",
     weight="weight",

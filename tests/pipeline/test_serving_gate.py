@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
 import tiny
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 
-from pipeline.contract import Request, resource
+from pipeline.contract import Answers, Request, resource
 from pipeline.serving_check import Report, Spec, check_model
 from pipeline.serving_gate import ask_in_fresh_process, serving_inputs
 from pipeline.slice_metrics import RowMetricsConfig
@@ -54,6 +55,7 @@ def records(tmp_path_factory: pytest.TempPathFactory) -> str:
         for x in np.linspace(0, 1, ROWS, dtype="float32"):
             values = {"x": [x], "y": [line(x)]}
             features = {name: tf.train.Feature(float_list=tf.train.FloatList(value=v)) for name, v in values.items()}
+            features["id"] = tf.train.Feature(bytes_list=tf.train.BytesList(value=[f"Zoë {x:.2f}".encode()]))
             writer.write(tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString())
     return path
 
@@ -72,12 +74,14 @@ def spec(model: str, records: str) -> Spec:
     return Spec(
         model=model,
         splits={"eval": [records], "test": [records]},
-        features={"x": "float32", "y": "float32"},
+        features={"id": "string", "x": "float32", "y": "float32"},
         inputs=("x",),
         requests=tiny.MODEL.requests,
         label="y",
         prediction="predicted",
         metrics=metrics,
+        described=("id", "x"),
+        predictions=str(Path(model) / "predictions"),
         judged="eval",
         tolerance=1e-5,
     )
@@ -90,6 +94,10 @@ def as_text(columns: dict[str, Any]) -> dict[str, Any]:
 
 def from_text(outputs: dict[str, Any]) -> dict[str, Any]:
     return {"predicted": outputs["answer"].astype(float)}
+
+
+def measured_as_x(answers: Answers) -> dict[str, Any]:
+    return {"x": answers.prediction}
 
 
 TEXT = Request(signature="text", inputs=f"{__name__}.as_text", outputs=f"{__name__}.from_text", tolerance=0.01)
@@ -121,6 +129,32 @@ def test_a_sound_model_passes_and_its_served_metrics_are_recomputed_for_both_spl
     assert all(check.passed for check in report.checks), report
     assert {split: values["rows"] for split, values in report.metrics.items()} == {"eval": ROWS, "test": ROWS}
     assert report.metrics["eval"]["mae"] == pytest.approx(0, abs=1e-6)
+
+
+def test_each_row_of_both_splits_is_written_with_what_was_served(tmp_path: Path, records: str) -> None:
+    def off(x: Any) -> Any:
+        return line(x) + 0.5
+
+    report = check_model(spec(save(tmp_path, raw=off, examples=off), records))
+    assert report.metrics["eval"]["mae"] == pytest.approx(0.5)
+    for split in ("eval", "test"):
+        found = pq.read_table(tmp_path / "predictions" / f"{split}.parquet").to_pydict()
+        assert list(found) == ["id", "x", "actual", "predicted", "naive"]
+        x = np.linspace(0, 1, ROWS, dtype="float32")
+        assert found["id"] == [f"Zoë {value:.2f}" for value in x]
+        assert found["x"] == x.tolist()
+        assert found["actual"] == pytest.approx(line(x))
+        assert found["predicted"] == pytest.approx(line(x) + 0.5)
+        assert found["naive"] == [0.0] * ROWS
+
+
+def test_a_feature_with_the_name_of_an_answer(tmp_path: Path, records: str) -> None:
+    """Its column would be overwritten."""
+    asked = spec(save(tmp_path), records)
+    measured = asked.metrics.model_copy(update={"measure": f"{__name__}.measured_as_x"})
+    check = refused(check_model(asked.model_copy(update={"metrics": measured})))
+    assert check.metric == "answers can be measured"
+    assert "expected features that are named otherwise than ['x']; received ['x']" in check.note
 
 
 def test_signatures_that_disagree(tmp_path: Path, records: str) -> None:

@@ -49,6 +49,10 @@ def test_a_run_without_data_pushes_the_sample(first: subprocess.CompletedProcess
     assert "22,696" in first.stdout
     assert "PUSHED" in first.stdout
     assert str(root / "pushed" / "clv-sample-horizon_days-91") in first.stdout
+    (folder,) = root.glob("records/clv-sample-horizon_days-91/*/predictions")
+    for split in ("eval", "test"):
+        assert f"Predictions of the {split} split, row by row: {folder}/{split}.parquet" in first.stdout
+        assert pq.read_metadata(folder / f"{split}.parquet").num_rows > 300
 
 
 def test_libraries_write_to_the_log_and_not_to_the_screen(first: subprocess.CompletedProcess[str], root: Path) -> None:

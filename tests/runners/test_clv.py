@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import predicted
 import pytest
 from verdicts import refused
 
@@ -100,17 +101,48 @@ def test_the_manifest_says_what_was_pushed(pushed: dict[str, RunResult]) -> None
     assert set(manifest.bounds) == {"future_mae_vs_naive", "future_bias", "future_spearman", "future_gini"}
 
 
+# --- its predictions, row by row -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("split", ["eval", "test"])
+def test_the_metrics_of_a_run_can_be_reckoned_from_its_predictions(pushed: dict[str, RunResult], split: str) -> None:
+    """That of the second spelling too: each run has the files of its own model."""
+    for result in pushed.values():
+        found = predicted.columns(result, split)
+        assert predicted.metrics(MODEL, found) == predicted.reported(result, split)
+
+
+@pytest.mark.parametrize("split", ["eval", "test"])
+def test_the_predictions_are_of_the_customers_of_the_split(
+    pushed: dict[str, RunResult], root: Path, split: str
+) -> None:
+    result = pushed["integer-ids"]
+    found = predicted.columns(result, split)
+    described = ("customer_id", "customer_country", "frequency_band", "customer_weight", "past_monetary_value")
+    assert list(found) == [*described, "actual", "predicted", "naive"]
+    names = (*described, "target_monetary_value_3M")
+    expected = predicted.examples(root, result.pipeline, split, *names)
+    assert list(zip(*(found[name] for name in (*described, "actual")), strict=True)) == expected
+    assert len({customer for customer, *_ in expected}) > 300
+
+
 # --- the model gate ------------------------------------------------------------------------------------
 
 
 @pytest.mark.usefixtures("untouched")
 def test_a_model_of_zeros_is_refused_for_its_bias(spellings: dict[str, Path], root: Path) -> None:
-    missed = refused(run(root, spellings["float-ids"], "float-ids", "clv_variants.zeros"))
+    result = run(root, spellings["float-ids"], "float-ids", "clv_variants.zeros")
+    missed = refused(result)
     bias = missed["model future_bias"]
     assert (bias.slice, bias.bound) == ("overall", "-0.25 .. 0.25")
     assert bias.value == pytest.approx(-1.0, abs=1e-4)
     assert bias.shortfall == pytest.approx(0.75, abs=1e-4)
     assert "model future_gini" in missed
+    # What was refused can be looked at, row by row.
+    for split in ("eval", "test"):
+        found = predicted.columns(result, split)
+        assert found["predicted"] == pytest.approx(found["past_monetary_value"], abs=0.01)
+        assert predicted.metrics(MODEL, found) == predicted.reported(result, split)
 
 
 @pytest.mark.usefixtures("untouched")
@@ -155,7 +187,9 @@ def champions_ratio(pushed: dict[str, RunResult]) -> float:
 
 @pytest.mark.usefixtures("untouched")
 def test_a_model_that_fails_on_raw_input_is_refused(spellings: dict[str, Path], root: Path) -> None:
-    missed = refused(run(root, spellings["float-ids"], "float-ids", "clv_variants.fails_on_raw_input"))
+    result = run(root, spellings["float-ids"], "float-ids", "clv_variants.fails_on_raw_input")
+    missed = refused(result)
+    assert result.predictions == {}
     assert list(missed) == ["serving answers raw features"]
     check = missed["serving answers raw features"]
     assert (check.slice, check.bound) == ("eval", "no error")

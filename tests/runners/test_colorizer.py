@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import predicted
 import pytest
 from verdicts import refused
 
@@ -83,6 +85,19 @@ def test_served_answers_have_the_evaluators_metrics(pushed: RunResult, root: Pat
     assert pushed.metrics["eval"] == pytest.approx(evaluated, rel=1e-4)
 
 
+@pytest.mark.parametrize("split", ["eval", "test"])
+def test_each_picture_is_kept_as_its_name_and_the_numbers_of_its_metrics(
+    pushed: RunResult, root: Path, split: str
+) -> None:
+    found = predicted.columns(pushed, split)
+    named, measured = ("file", "class", "luminance_band"), ("error", "gray_error", "tint_error", "ssim")
+    assert list(found) == [*named, *measured, "colourfulness", "true_colourfulness"]
+    names = [found[name] for name in named]
+    assert list(zip(*names, strict=True)) == predicted.examples(root, pushed.pipeline, split, *named)
+    assert all(found[name].shape == found["file"].shape and found[name].dtype == np.float64 for name in measured)
+    assert predicted.metrics(MODEL, found) == predicted.reported(pushed, split)
+
+
 def test_training_left_its_record_and_no_checkpoint(pushed: RunResult, root: Path) -> None:
     folder = root / "artifacts" / pushed.pipeline / "Trainer" / "model_run"
     (record,) = folder.rglob("training.json")
@@ -97,6 +112,11 @@ def test_a_second_run_meets_the_champion(pushed: RunResult, pictures: Path, root
     (champion,) = [check for check in second.checks if "champion" in check.bound]
     assert (champion.metric, champion.passed) == ("mse_vs_tint", True)
     assert {node.name for node in second.nodes if node.state == "run"} == {"Evaluator", "Pusher"}
+    # The serving gate was cached, and what it wrote is beside this run too.
+    assert second.predictions.keys() == pushed.predictions.keys() == {"eval", "test"}
+    for split, file in second.predictions.items():
+        assert Path(file).is_relative_to(second.folder)
+        assert Path(file).read_bytes() == Path(pushed.predictions[split]).read_bytes()
 
 
 # --- the data gate -------------------------------------------------------------------------------------
@@ -136,9 +156,12 @@ def test_too_many_files_that_are_no_pictures_are_refused_with_their_reasons(
 
 @pytest.mark.usefixtures("untouched")
 def test_a_model_that_copies_gray_is_refused(pictures: Path, root: Path) -> None:
-    missed = refused(run(root, pictures, "colorizer_variants.copies_gray"))
+    result = run(root, pictures, "colorizer_variants.copies_gray")
+    missed = refused(result)
     assert float(missed["model mse_vs_gray"].value) == pytest.approx(1, abs=0.01)
     assert float(missed["model colourfulness"].value) == pytest.approx(0, abs=0.01)
+    found = predicted.columns(result, "eval")
+    assert found["error"] == pytest.approx(found["gray_error"], rel=0.01)
 
 
 @pytest.mark.usefixtures("untouched")

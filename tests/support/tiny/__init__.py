@@ -85,6 +85,7 @@ def make_model(**changes: Any) -> Model:
             resolve=f"{__name__}.resolve",
         ),
         "schema_file": f"{__name__}:schema.pbtxt",
+        "key": ("id",),
         "label": "y",
         "prediction": "predicted",
         "preprocessing_fn": f"{__name__}.preprocessing.preprocessing_fn",
