@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from absl import logging as absl_logging
 from rich.console import Console
@@ -45,7 +46,7 @@ def libraries_log_to(file: Path) -> Iterator[Console]:
         os.dup2(log.fileno(), 2)
         _log_progress()
         try:
-            yield Console(file=screen, width=None if screen.isatty() else PLAIN_WIDTH)
+            yield Console(file=screen, width=_width(screen))
         finally:
             sys.stdout.flush()
             sys.stderr.flush()
@@ -53,6 +54,13 @@ def libraries_log_to(file: Path) -> Iterator[Console]:
             os.dup2(real_err, 2)
             os.close(real_out)
             os.close(real_err)
+
+
+def _width(screen: TextIO) -> int | None:
+    """Columns of the screen; None where Rich finds out by itself, on every line, from a terminal on standard input."""
+    if not screen.isatty():
+        return PLAIN_WIDTH
+    return None if sys.stdin.isatty() else os.get_terminal_size(screen.fileno()).columns or None
 
 
 def _log_progress() -> None:

@@ -148,7 +148,7 @@ class LiveTable(Lines):
 
     def __rich__(self) -> Table:
         """The table as it is now; drawn a few times a second by a thread of the terminal's."""
-        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), expand=True)
         for name in ("", "node", "state"):
             table.add_column(name, no_wrap=True)
         table.add_column("seconds", justify="right", no_wrap=True)

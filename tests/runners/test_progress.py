@@ -179,7 +179,12 @@ def pushed(stopped: Stopped) -> str:
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 140, 0, 0))
     environment = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES", "NO_COLOR")}
     running = subprocess.Popen(
-        COMMAND, cwd=stopped.root.parent, env={**environment, "TERM": "xterm-256color"}, stdout=theirs, stderr=theirs
+        COMMAND,
+        cwd=stopped.root.parent,
+        env={**environment, "TERM": "xterm-256color"},
+        stdin=subprocess.DEVNULL,
+        stdout=theirs,
+        stderr=theirs,
     )
     os.close(theirs)
     screen = b"".join(iter(lambda: _read(ours), b""))
