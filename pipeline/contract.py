@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
@@ -409,6 +410,25 @@ class PublicDataset(_Plain):
 
 
 Model.model_rebuild()
+
+
+# --- what a training tells -------------------------------------------------------------------------
+
+TRAINING_LOGGER = "pipeline.training"
+"""Logger that trainings tell their epochs to. A record's `epoch` is what `tell_epoch` was told, as a tuple."""
+
+
+def tell_epoch(epoch: int, epochs: int, values: Mapping[str, float | None]) -> None:
+    """Tells whoever listens that an epoch is over: `pipelines run` shows it; elsewhere it is a line of the log.
+
+    Args:
+      epoch: which one, from 1.
+      epochs: how many there are at most.
+      values: losses and metrics by name; None for one that does not exist.
+    """
+    listed = ", ".join(f"{name} {value:.4g}" for name, value in values.items() if value is not None)
+    told = (epoch, epochs, dict(values))
+    logging.getLogger(TRAINING_LOGGER).info("epoch %d of %d: %s", epoch, epochs, listed, extra={"epoch": told})
 
 
 # --- the two notations -----------------------------------------------------------------------------

@@ -62,27 +62,27 @@ def run(
     env: Environment = None,
     root: Root = Path("runs"),
     cache: Annotated[bool, typer.Option(help="Take unchanged nodes from earlier runs.")] = True,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print the verdict only.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print an event a line, the result last.")] = False,
 ) -> None:
     """Run a model's pipeline on this machine, from raw data to a pushed model.
 
-    Exit codes: 0 pushed or nothing new to push; 1 failed; 2 mistake in command, settings or data; 3 refused by a gate.
+    Exit codes: 0 pushed or nothing new to push; 1 failed; 2 mistake in command, settings or data; 3 refused by a gate;
+    130 interrupted by Ctrl-C, 143 by SIGTERM: the same command goes on.
     """
-    from runners import local, output
+    from runners import local, output, progress
     from runners.run import prepare
 
-    contract = find_model(model)
-    prepared = prepare(contract, root, data=data, layers=_layers(contract, env, assignments), use_cache=cache)
-    with output.libraries_log_to(prepared.folder / "tfx.log") as console:
-        console.print(
-            f"{contract.title}: [bold]{prepared.pipeline}[/], run {prepared.run_id}, data {prepared.raw.source}"
-        )
-        console.print("Loading TFX; this takes about half a minute.")
-        try:
-            result = local.execute(prepared, lambda event: output.print_event(console, event))
-        except KeyboardInterrupt:
-            console.print("Interrupted. The same command goes on from the nodes that finished.")
-            raise typer.Exit(130) from None
-        output.print_result(console, result)
+    with progress.without_traceback(as_json=as_json):
+        contract = find_model(model)
+        prepared = prepare(contract, root, data=data, layers=_layers(contract, env, assignments), use_cache=cache)
+        with (
+            output.libraries_log_to(prepared.folder / "tfx.log") as console,
+            progress.view(console, quiet=quiet, as_json=as_json) as view,
+        ):
+            view.begin(prepared)
+            result = local.execute(prepared, view.observe)
+            view.end(result)
     raise typer.Exit(result.exit_code)
 
 

@@ -6,31 +6,19 @@ TFX's LocalDagRunner does the same but tells nobody what was cached, how long a 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 from tfx.dsl.compiler import constants
 from tfx.dsl.components.common.resolver import Resolver
 from tfx.orchestration import metadata
 from tfx.orchestration.local import runner_utils
-from tfx.orchestration.portable import launcher, runtime_parameter_utils, tfx_runner
+from tfx.orchestration.portable import launcher, outputs_utils, runtime_parameter_utils, tfx_runner
 from tfx.proto.orchestration import pipeline_pb2
 
-State = Literal["started", "run", "cached", "resolved", "failed"]
-
-
-@dataclass(frozen=True)
-class NodeEvent:
-    """A node started or ended; seconds are wall-clock, 0 for a start."""
-
-    node: str
-    state: State
-    seconds: float = 0.0
-
-
-Observer = Callable[[NodeEvent], None]
+from runners.events import NodeEvent, Observer, State, training_told_to
 
 
 class NodeFailed(Exception):
@@ -47,7 +35,7 @@ class ObservedDagRunner(tfx_runner.IrBasedRunner):  # type: ignore[misc]
 
     Attributes:
       run_id: name of the pipeline run in the metadata store.
-      observe: told of each node's start and end.
+      observe: told of each node, see `NodeEvent`.
       outputs: filled while running: node -> output key -> its artifacts.
     """
 
@@ -60,6 +48,7 @@ class ObservedDagRunner(tfx_runner.IrBasedRunner):  # type: ignore[misc]
 
         Raises:
           NodeFailed: a node raised.
+          KeyboardInterrupt: somebody asked to stop. What the node under way had written is removed.
         """
         runtime_parameter_utils.substitute_runtime_parameter(
             pipeline, {constants.PIPELINE_RUN_ID_PARAMETER_NAME: self.run_id}
@@ -67,6 +56,8 @@ class ObservedDagRunner(tfx_runner.IrBasedRunner):  # type: ignore[misc]
         deployment = runner_utils.extract_local_deployment_config(pipeline)
         kind = deployment.metadata_connection_config.WhichOneof("connection_config")
         connection = getattr(deployment.metadata_connection_config, kind)
+        for node in pipeline.nodes:
+            self.observe(NodeEvent(node.pipeline_node.node_info.id, "waiting"))
         for node in pipeline.nodes:
             self._run_node(pipeline, node.pipeline_node, deployment, connection)
 
@@ -77,25 +68,56 @@ class ObservedDagRunner(tfx_runner.IrBasedRunner):  # type: ignore[misc]
         deployment: Any,
         connection: mlmd.ConnectionConfig,
     ) -> None:
-        name = node.node_info.id
+        name, start = node.node_info.id, time.monotonic()
+
+        def tell(state: State, **more: Any) -> None:
+            self.observe(NodeEvent(name, state, time.monotonic() - start, **more))
+
         self.observe(NodeEvent(name, "started"))
-        start = time.monotonic()
         try:
-            launcher.Launcher(
-                pipeline_node=node,
-                mlmd_connection=metadata.Metadata(connection),
-                pipeline_info=pipeline.pipeline_info,
-                pipeline_runtime_spec=pipeline.runtime_spec,
-                executor_spec=runner_utils.extract_executor_spec(deployment, name),
-                custom_driver_spec=runner_utils.extract_custom_driver_spec(deployment, name),
-            ).launch()
+            with training_told_to(lambda epoch: tell("training", epoch=epoch)):
+                self._launch(pipeline, node, deployment, connection)
+        except (KeyboardInterrupt, _Interrupted) as error:
+            tell("interrupted")
+            raise KeyboardInterrupt from error
         except Exception as error:
-            self.observe(NodeEvent(name, "failed", time.monotonic() - start))
+            tell("failed", error=error)
             raise NodeFailed(name) from error
         with metadata.Metadata(connection) as handle:
             execution = _latest_execution(handle.store, self.run_id)
             self.outputs[name] = _outputs(handle.store, execution)
-        self.observe(NodeEvent(name, _state(node, execution), time.monotonic() - start))
+        tell(_state(node, execution))
+
+    def _launch(
+        self,
+        pipeline: pipeline_pb2.Pipeline,
+        node: pipeline_pb2.PipelineNode,
+        deployment: Any,
+        connection: mlmd.ConnectionConfig,
+    ) -> None:
+        _Launcher(
+            pipeline_node=node,
+            mlmd_connection=metadata.Metadata(connection),
+            pipeline_info=pipeline.pipeline_info,
+            pipeline_runtime_spec=pipeline.runtime_spec,
+            executor_spec=runner_utils.extract_executor_spec(deployment, node.node_info.id),
+            custom_driver_spec=runner_utils.extract_custom_driver_spec(deployment, node.node_info.id),
+        ).launch()
+
+
+class _Interrupted(Exception):
+    """A KeyboardInterrupt while a node was executed."""
+
+
+class _Launcher(launcher.Launcher):  # type: ignore[misc]
+    """Cleans up after an interrupted node as after one that failed: TFX does so for an Exception only."""
+
+    def _run_executor(self, execution_info: Any) -> Any:
+        try:
+            return super()._run_executor(execution_info)
+        except KeyboardInterrupt as error:
+            outputs_utils.remove_output_dirs(execution_info.output_dict)
+            raise _Interrupted from error
 
 
 def _state(node: pipeline_pb2.PipelineNode, execution: mlmd.Execution) -> State:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import traceback
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from pipeline.dag import Choices, create_pipeline
 from pipeline.fingerprint import digest_code
 from pipeline.gate import GateRefusal, read_report
 from pipeline.ingestion.duckdb_example_gen import DuckDBExampleGen
-from pipeline.ingestion.example_files import REPORT
+from pipeline.ingestion.example_files import REPORT, read_counts
 from pipeline.ingestion.image_example_gen import QUARANTINE, ImageExampleGen
 from pipeline.ingestion.pictures import PictureSet
 from pipeline.ingestion.raw import RawReport, RawTable
@@ -32,7 +33,8 @@ from pipeline.push.executor import NEW, AtomicPushExecutor
 from pipeline.serving_gate import read_metrics
 from pipeline.settings import get
 from pipeline.verdict import Check
-from runners.dag_runner import NodeEvent, NodeFailed, ObservedDagRunner, Observer
+from runners.dag_runner import NodeFailed, ObservedDagRunner
+from runners.events import ENDED, NodeEvent, Observer
 from runners.run import Node, Outcome, Run, RunResult, addressed_schema
 
 # The in-process engine of Beam's DirectRunner. By its own name, because "DirectRunner" first tries to download Prism.
@@ -52,9 +54,9 @@ def execute(run: Run, observe: Observer) -> RunResult:
     nodes: list[Node] = []
 
     def note(event: NodeEvent) -> None:
-        if event.state != "started":
-            nodes.append(Node(name=event.node, state=event.state, seconds=round(event.seconds, 3)))
-        observe(event)
+        if event.state in ENDED:
+            nodes.append(Node.of(event))
+        observe(_with_findings(event, runner.outputs))
 
     held = versions(run.destination)
     runner = ObservedDagRunner(run_id=run.run_id, observe=note)
@@ -149,16 +151,29 @@ def _counts(report: RawReport) -> dict[str, int]:
     return counts | {f"left out: {name}": rows for name, rows in report.left_out.items()}
 
 
+def _with_findings(event: NodeEvent, outputs: Outputs) -> NodeEvent:
+    """Adds what can be said once a node ended: examples by split, and what a gate checked."""
+    if event.node == "ExampleGen" and event.node in outputs:
+        return replace(event, examples=read_counts(outputs["ExampleGen"]["examples"][0]))
+    if isinstance(event.error, GateRefusal):
+        return replace(event, checks=event.error.checks)
+    return replace(event, checks=tuple(_checks_of(event.node, outputs)))
+
+
 def _checks(outputs: Outputs) -> list[Check]:
     """Returns what each gate that came to an end checked, in order."""
-    checks: list[Check] = []
-    if "DataGate" in outputs:
-        checks += read_report(_folder(outputs, "DataGate", "report"))
-    if "ServingGate" in outputs:
-        checks += read_report(_folder(outputs, "ServingGate", "blessing"))
-    if "Evaluator" in outputs:
-        checks += read_checks(str(_folder(outputs, "Evaluator", "evaluation")))
-    return checks
+    return [check for gate in ("DataGate", "ServingGate", "Evaluator") for check in _checks_of(gate, outputs)]
+
+
+def _checks_of(node: str, outputs: Outputs) -> list[Check]:
+    """Returns what a node checked: nothing if it is no gate, or did not come to an end."""
+    if node not in outputs:
+        return []
+    if node == "DataGate":
+        return read_report(_folder(outputs, node, "report"))
+    if node == "ServingGate":
+        return read_report(_folder(outputs, node, "blessing"))
+    return read_checks(str(_folder(outputs, node, "evaluation"))) if node == "Evaluator" else []
 
 
 def _unknown_champion(held: list[Version], checks: list[Check]) -> list[Check]:

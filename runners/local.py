@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from signal import Signals
 
 import filelock
 
 from pipeline.contract import UserError
-from runners.run import Run, RunResult
+from runners.events import ENDED, NodeEvent, Observer
+from runners.interrupt import Interrupt, catching
+from runners.run import Run, RunResult, interrupted
 
 
 @contextmanager
@@ -57,23 +60,45 @@ def _scratch(root: Path) -> Iterator[None]:
             os.environ["TMPDIR"] = before
 
 
-def execute(run: Run, observe: Callable[[Any], None] = lambda _event: None) -> RunResult:
+def execute(run: Run, observe: Observer = lambda _event: None) -> RunResult:
     """Executes a prepared run through all gates and writes its record.
 
     Args:
       run: from `prepare`.
-      observe: told `dag_runner.NodeEvent`s.
+      observe: told of each node, see `NodeEvent`.
 
     Returns:
-      The result, also for a run that was refused or that failed in a node.
+      The result, also for a run that was refused, that failed in a node, or that Ctrl-C or SIGTERM interrupted.
 
     Raises:
       UserError: another run holds the root.
     """
-    with locked(run.root), _scratch(run.root):
-        from runners import execution
-
-        result = execution.execute(run, observe)
+    with catching() as interrupt, locked(run.root), _scratch(run.root):
+        result = _until_interrupted(run, observe, interrupt)
         run.folder.mkdir(parents=True, exist_ok=True)
         (run.folder / "run.json").write_text(result.model_dump_json(indent=1), encoding="utf-8")
     return result
+
+
+def _until_interrupted(run: Run, observe: Observer, interrupt: Interrupt) -> RunResult:
+    """Whatever a run that was asked to stop raised or came to, it was interrupted; but a push that is done is done."""
+    seen: list[NodeEvent] = []
+
+    def note(event: NodeEvent) -> None:
+        stopped = interrupt.signal and event.state == "failed"
+        seen.append(replace(event, state="interrupted") if stopped else event)
+        observe(seen[-1])
+        if event.state not in ENDED:
+            interrupt.check()
+
+    try:
+        from runners import execution
+
+        result = execution.execute(run, note)
+        if not interrupt.signal or result.exit_code == 0:
+            return result
+    except (KeyboardInterrupt, Exception):
+        if not interrupt.signal:
+            raise
+    interrupt.ignore()
+    return interrupted(run, seen, terminated=interrupt.signal is Signals.SIGTERM)

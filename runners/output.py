@@ -1,14 +1,15 @@
-"""What people see of a run: lines as nodes start and end, then a table of every gate."""
+"""What people see at a run's end: a table of every gate, and the verdict in words."""
 
 from __future__ import annotations
 
 import logging
 import os
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TextIO
 
 from absl import logging as absl_logging
 from rich.console import Console
@@ -17,9 +18,6 @@ from rich.table import Table
 
 from pipeline.verdict import Check, number, sentence
 from runners.run import RunResult
-
-if TYPE_CHECKING:
-    from runners.dag_runner import NodeEvent
 
 PLAIN_WIDTH = 120
 """Columns of output that goes to a file or a pipe."""
@@ -32,6 +30,7 @@ VERDICTS = {
     "unchanged": "[bold green]NOTHING NEW TO PUSH[/]: this model is already there",
     "refused": "[bold red]REFUSED[/]",
     "failed": "[bold red]FAILED[/]",
+    "interrupted": "[bold yellow]INTERRUPTED[/]",
 }
 
 
@@ -47,7 +46,7 @@ def libraries_log_to(file: Path) -> Iterator[Console]:
         os.dup2(log.fileno(), 2)
         _log_progress()
         try:
-            yield Console(file=screen, width=None if screen.isatty() else PLAIN_WIDTH)
+            yield Console(file=screen, width=_width(screen))
         finally:
             sys.stdout.flush()
             sys.stderr.flush()
@@ -57,31 +56,18 @@ def libraries_log_to(file: Path) -> Iterator[Console]:
             os.close(real_err)
 
 
+def _width(screen: TextIO) -> int | None:
+    """Columns of the screen; None where Rich finds out by itself, on every line, from a terminal on standard input."""
+    if not screen.isatty():
+        return PLAIN_WIDTH
+    return None if sys.stdin.isatty() else os.get_terminal_size(screen.fileno()).columns or None
+
+
 def _log_progress() -> None:
     """TFX tells what it does at level INFO, through absl; Beam would tell of every stage."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True)
     logging.getLogger("apache_beam").setLevel(logging.WARNING)
     absl_logging.set_verbosity(absl_logging.INFO)
-
-
-def print_event(console: Console, event: NodeEvent) -> None:
-    """Prints a line as a node starts, and one as it ends."""
-    marks = {
-        "started": "[dim]>[/]",
-        "run": "[green]+[/]",
-        "cached": "[cyan]=[/]",
-        "resolved": "[cyan]=[/]",
-        "failed": "[red]x[/]",
-    }
-    words = {
-        "started": "starts",
-        "run": "run",
-        "cached": "cached",
-        "resolved": "looked up",
-        "failed": "stopped the run",
-    }
-    seconds = "" if event.state == "started" else f" {event.seconds:6.1f} s"
-    console.print(f" {marks[event.state]} {event.node:<18}{words[event.state]:<16}{seconds}")
 
 
 def print_result(console: Console, result: RunResult) -> None:
@@ -92,17 +78,31 @@ def print_result(console: Console, result: RunResult) -> None:
     for split, metrics in result.metrics.items():
         console.print(_listed(split, metrics))
     _print_notes(console, result.checks)
+    print_verdict(console, result)
+    if result.pushed:
+        console.print(f"Pushed version: {result.pushed}", soft_wrap=True)
+    for split, file in result.predictions.items():
+        console.print(f"Predictions of the {split} split, row by row: {file}", soft_wrap=True)
+    console.print(f"Log and record: {result.folder}", soft_wrap=True)
+
+
+def print_verdict(console: Console, result: RunResult) -> None:
+    """Prints the verdict, which bounds were missed or what failed, and after an interruption how to go on."""
     console.print(VERDICTS[result.outcome])
     for check in result.checks:
         if not check.passed:
             console.print(f"  {escape(sentence(check))}")
     if result.error:
         console.print(f"  {escape(result.error)}")
-    if result.pushed:
-        console.print(f"Pushed version: {result.pushed}", soft_wrap=True)
-    for split, file in result.predictions.items():
-        console.print(f"Predictions of the {split} split, row by row: {file}", soft_wrap=True)
-    console.print(f"Log and record: {result.folder}", soft_wrap=True)
+    if result.outcome == "interrupted":
+        print_how_to_go_on(console)
+
+
+def print_how_to_go_on(console: Console) -> None:
+    """Says which command goes on with an interrupted run: the one that was typed."""
+    typed = shlex.join(["pipelines", *(word for word in sys.argv[1:] if word != "--no-cache")])
+    console.print(f"To go on: {escape(typed)}", soft_wrap=True, highlight=False)
+    console.print("Nodes that finished come from the cache, and a training goes on from its last checkpoint.")
 
 
 def _print_input(console: Console, result: RunResult) -> None:

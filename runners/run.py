@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,25 +19,32 @@ from pipeline.ingestion.pictures import PictureSet, load_pictures
 from pipeline.ingestion.raw import RawTable, ask, load_raw
 from pipeline.settings import make_settings, pipeline_name
 from pipeline.verdict import Check
+from runners.events import ENDED, NodeEvent
 
-Outcome = Literal["pushed", "unchanged", "refused", "failed"]
-EXIT_CODES: dict[Outcome, int] = {"pushed": 0, "unchanged": 0, "failed": 1, "refused": 3}
+Outcome = Literal["pushed", "unchanged", "refused", "failed", "interrupted"]
+EXIT_CODES: dict[Outcome, int] = {"pushed": 0, "unchanged": 0, "failed": 1, "refused": 3, "interrupted": 130}
 SAMPLE_LINE = "sample"
 
 
 class Node(BaseModel):
-    """What a node of the DAG did: `state` is run, cached, resolved or failed; seconds are wall-clock."""
+    """What a node of the DAG did: `state` is run, cached, resolved, failed or interrupted; seconds are wall-clock."""
 
     name: str
     state: str
     seconds: float
+
+    @classmethod
+    def of(cls, event: NodeEvent) -> Node:
+        """Returns what is kept of the event with which a node ended."""
+        return cls(name=event.node, state=event.state, seconds=round(event.seconds, 3))
 
 
 class RunResult(BaseModel):
     """What a run came to; also the content of its `run.json`.
 
     Attributes:
-      outcome: pushed; unchanged (passed, but that model is already pushed); refused by a gate; failed.
+      outcome: pushed; unchanged (passed, but that model is already pushed); refused by a gate; failed; interrupted by
+        a signal.
       checks: of every gate that was reached, in order.
       metrics: split -> metric -> value, of served answers; None where a metric is undefined. Those of the test split
         gate nothing.
@@ -46,6 +53,7 @@ class RunResult(BaseModel):
       predictions: split -> file of its rows with what was predicted; none if the serving gate did not pass.
       counts: rows or files of the raw data by what became of them; none if ingestion did not come to an end.
       data: name and digest of the raw data, and where its unusable rows or files are listed, if that is known.
+      terminated: whether the interruption was a SIGTERM, and not Ctrl-C.
     """
 
     run_id: str
@@ -61,11 +69,12 @@ class RunResult(BaseModel):
     settings: dict[str, Any]
     data: dict[str, str]
     folder: str
+    terminated: bool = False
 
     @property
     def exit_code(self) -> int:
-        """0 pushed or nothing new to push, 1 failed, 3 refused."""
-        return EXIT_CODES[self.outcome]
+        """0 pushed or nothing new to push, 1 failed, 3 refused, 130 interrupted by Ctrl-C, 143 by SIGTERM."""
+        return 143 if self.terminated else EXIT_CODES[self.outcome]
 
 
 @dataclass
@@ -94,6 +103,25 @@ class Run:
         """Where models of this pipeline are pushed to, versions below it."""
         base = self.settings.gates.destination or str(self.root / "pushed")
         return f"{base.rstrip('/')}/{self.pipeline}"
+
+
+def interrupted(run: Run, events: Sequence[NodeEvent], *, terminated: bool) -> RunResult:
+    """Returns what an interrupted run came to, as far as its nodes told."""
+    return RunResult(
+        run_id=run.run_id,
+        pipeline=run.pipeline,
+        outcome="interrupted",
+        nodes=[Node.of(event) for event in events if event.state in ENDED],
+        checks=[check for event in events for check in event.checks],
+        metrics={},
+        pushed=None,
+        error=None,
+        counts={},
+        settings=run.settings.model_dump(mode="json"),
+        data={"file": run.raw.source, "digest": run.raw.digest, "quarantine": ""},
+        folder=str(run.folder),
+        terminated=terminated,
+    )
 
 
 def prepare(

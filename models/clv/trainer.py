@@ -16,7 +16,7 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from models.clv import network, preprocessing, serving
-from pipeline.contract import UserError
+from pipeline.contract import UserError, tell_epoch
 
 BLOCK = 4096
 """Rows that are parsed at once."""
@@ -136,11 +136,14 @@ def fit(
         start_from_epoch=settings["epochs"] * 3 // 4,
         restore_best_weights=True,
     )
+    told = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: tell_epoch(epoch + 1, settings["epochs"], logs)
+    )
     fits = model.fit(
         _batches(fitted, totals.rows, settings),
         validation_data=held_out,
         epochs=settings["epochs"],
-        callbacks=[] if held_out is None else [stop],
+        callbacks=[told] if held_out is None else [told, stop],
         shuffle=False,  # The dataset has its order.
         verbose=0,
     )

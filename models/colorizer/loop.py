@@ -6,7 +6,6 @@ It is written out because `keras.Model.fit` does not work under MultiWorkerMirro
 from __future__ import annotations
 
 import json
-import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -18,7 +17,7 @@ import tensorflow as tf
 from models.colorizer import distribution, pictures, steps
 from models.colorizer.board import Board
 from models.colorizer.checkpoints import Checkpoints
-from pipeline.contract import UserError
+from pipeline.contract import UserError, tell_epoch
 
 
 class Epoch(NamedTuple):
@@ -87,7 +86,7 @@ def fit(
         kept.save(number)
         board.write_scalars(number, epoch._asdict())
         board.write_network(number, training.model)
-        logging.getLogger(__name__).info("epoch %d of %d: %s", number, settings["epochs"], epoch)
+        tell_epoch(number, settings["epochs"], epoch._asdict())
     weights = [variable.numpy() for variable in training.best]
     return Outcome(weights, training.history, training.best_epoch, resumed_from)
 

@@ -28,7 +28,7 @@ from tfx_bsl.coders import example_coder
 
 from pipeline.contract import UserError
 from pipeline.fingerprint import digest_code
-from pipeline.ingestion.example_files import FILE, REPORT, describe
+from pipeline.ingestion.example_files import FILE, REPORT, describe, note_counts
 from pipeline.ingestion.raw import RawTable
 from pipeline.ingestion.sql import materialize, open_table
 
@@ -59,14 +59,15 @@ class Executor(base_beam_executor.BaseBeamExecutor):  # type: ignore[misc]
         config = _config(exec_properties)
         examples = artifact_utils.get_single_instance(output_dict[standard_component_specs.EXAMPLES_KEY])
         describe(examples, list(queries))
-        written = 0
+        written = {}
         for split, query in queries.items():
             folder = artifact_utils.get_split_uri([examples], split)
             fileio.makedirs(folder)
-            written += write_examples(
+            written[split] = write_examples(
                 Path(config["parquet"]), config["table"], query, split, os.path.join(folder, FILE)
             )
-        _check_complete(config, written)
+        _check_complete(config, sum(written.values()))
+        note_counts(examples, written)
         fileio.copy(config["report"], os.path.join(examples.uri, REPORT), overwrite=True)
 
 

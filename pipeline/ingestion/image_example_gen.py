@@ -28,7 +28,7 @@ from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionP
 from pipeline.contract import UserError
 from pipeline.fingerprint import digest_code
 from pipeline.ingestion.decoding import Picture, decode_all
-from pipeline.ingestion.example_files import FILE, REPORT, describe
+from pipeline.ingestion.example_files import FILE, REPORT, describe, note_counts
 from pipeline.ingestion.pictures import LOCAL, FileSystem, class_of, is_system_file, read_files, split_of
 from pipeline.ingestion.raw import RawReport
 
@@ -130,7 +130,9 @@ class Executor(base_executor.BaseExecutor):  # type: ignore[misc]
         with tempfile.TemporaryFile() as scratch:
             census = take_census(source, exec_properties["size"], scratch)
             unique = _without_copies(census.pictures)
-            _write_splits(examples, _by_split(unique, splits), scratch)
+            listed = _by_split(unique, splits)
+            _write_splits(examples, listed, scratch)
+        note_counts(examples, {split: len(entries) for split, entries in listed.items()})
         copies = len(census.pictures) - len(unique)
         report = _report(census, copies, source.rstrip("/").rpartition("/")[2], exec_properties["digest"])
         _write_text(os.path.join(examples.uri, REPORT), report.model_dump_json(indent=2))

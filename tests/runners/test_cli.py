@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import textwrap
@@ -66,13 +67,14 @@ def test_a_spoilt_sample_is_refused_in_plain_words(first: subprocess.CompletedPr
     before = digest_folder(root / "pushed")
     spoilt = root / "spoilt.csv"
     assert pipelines("sample-data", "clv", "--spoilt", "--out", spoilt, cwd=root).returncode == 0
-    for _ in range(2):
-        done = pipelines("run", "clv", "--root", root, "--data", spoilt, "--set", "line=sample", cwd=root)
+    for how in ([], ["--quiet"]):
+        done = pipelines("run", "clv", "--root", root, "--data", spoilt, "--set", "line=sample", *how, cwd=root)
         assert done.returncode == 3, done.stdout + done.stderr
         assert "REFUSED" in done.stdout
         assert "rows with negative price on raw rows is 1407, must be <= 0 (missed by 1407)" in done.stdout
-        assert "x DataGate" in done.stdout
+        assert ("x DataGate" in done.stdout) == (not how)
         assert "Transform" not in done.stdout
+    assert done.stdout.startswith("REFUSED"), "quiet: the verdict and what was missed, nothing else"
     assert digest_folder(root / "pushed") == before
 
 
@@ -142,8 +144,13 @@ def test_two_runs_in_one_root(sample: Path, tmp_path: Path) -> None:
         time.sleep(1)
         done = pipelines("run", "clv", "--data", sample, cwd=tmp_path)
     finally:
-        first.kill()
-        first.communicate()
+        first.terminate()
+        said, _ = first.communicate()
+    assert first.returncode == 143, said
+    assert f"To go on: pipelines run clv --data {sample}" in said
+    (record,) = (tmp_path / "runs" / "records").glob("*/*/run.json")
+    assert json.loads(record.read_text())["outcome"] == "interrupted"
+    assert not (tmp_path / "runs" / "tmp").exists()
     assert done.returncode == 2, done.stdout + done.stderr
     assert "no other run in" in done.stderr
     assert "Traceback" not in done.stderr

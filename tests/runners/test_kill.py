@@ -16,6 +16,7 @@ import tiny
 from models.colorizer import MODEL as COLORIZER
 from models.colorizer.sample import write_sample
 from pipeline.push import verify, versions
+from runners.events import NodeEvent
 from runners.local import execute
 from runners.run import prepare
 
@@ -76,9 +77,12 @@ def test_a_killed_training_goes_on_where_its_last_checkpoint_was(tmp_path: Path)
     os.killpg(running.pid, signal.SIGKILL)
     running.wait()
 
-    result = execute(prepare(COLORIZER, root, data=pictures, layers=(settings,)))
+    events: list[NodeEvent] = []
+    result = execute(prepare(COLORIZER, root, data=pictures, layers=(settings,)), events.append)
     assert {node.name for node in result.nodes if node.state == "cached"} >= {"ExampleGen", "DataGate", "Transform"}
     (record,) = (root / "artifacts" / result.pipeline / "Trainer" / "model_run").rglob("training.json")
     told = json.loads(record.read_text())
     assert told["resumed_from"] >= 1
     assert told["epochs"] == 40
+    epochs = [event.epoch.epoch for event in events if event.epoch]
+    assert epochs == list(range(told["resumed_from"] + 1, 41))
