@@ -45,6 +45,7 @@ class RunResult(BaseModel):
       error: why it failed, if it did.
       counts: rows or files of the raw data by what became of them; none if ingestion did not come to an end.
       data: name and digest of the raw data, and where its unusable rows or files are listed, if that is known.
+      training: folder of the training's logs, if it came to its end.
     """
 
     run_id: str
@@ -59,6 +60,7 @@ class RunResult(BaseModel):
     settings: dict[str, Any]
     data: dict[str, str]
     folder: str
+    training: str | None = None
 
     @property
     def exit_code(self) -> int:
