@@ -28,7 +28,10 @@ def make_settings(model: Model, *layers: Mapping[str, Any]) -> Settings:
     Raises:
       UserError: a key or a value that the model's settings do not allow.
     """
-    merged: dict[str, Any] = model.settings().model_dump()
+    defaults = model.settings()
+    merged: dict[str, Any] = defaults.model_dump()
+    # What nobody set stays open here: a default of the training may depend on another setting, such as the network.
+    merged["training"] = defaults.training.model_dump(exclude_unset=True)
     for layer in layers:
         merged = _merge(merged, layer)
     try:

@@ -151,6 +151,30 @@ def fetch(model: ModelName, root: Root = Path("runs")) -> None:
 
 
 @app.command()
+def tensorboard(
+    run_id: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Argument(metavar="[RUN]", help="Id of a run, below records/; the newest training if left out."),
+    ] = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 for any that is free.")] = 6006,
+    root: Root = Path("runs"),
+) -> None:
+    """Show the curves and histograms of a training, in a browser."""
+    import threading
+
+    from runners.tensorboard import find_training, start
+
+    folder = find_training(root, run_id)
+    console = Console()
+    console.print(f"TensorBoard on {folder}", markup=False, soft_wrap=True)
+    console.print(f"{start(folder, port)} (Ctrl-C ends it)", markup=False, soft_wrap=True)
+    try:
+        threading.Event().wait()
+    except KeyboardInterrupt:
+        raise typer.Exit from None
+
+
+@app.command()
 def doctor(root: Root = Path("runs")) -> None:
     """Check this machine and environment before anything long is started."""
     from runners.doctor import all_ok, diagnose

@@ -80,6 +80,7 @@ def execute(run: Run, observe: Observer) -> RunResult:
         settings=run.settings.model_dump(mode="json"),
         data={"file": run.raw.source, "digest": run.raw.digest, "quarantine": str(quarantine or "")},
         folder=str(run.folder),
+        training=str(_folder(runner.outputs, "Trainer", "model_run")) if "Trainer" in runner.outputs else None,
     )
 
 

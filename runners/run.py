@@ -53,6 +53,7 @@ class RunResult(BaseModel):
       predictions: split -> file of its rows with what was predicted; none if the serving gate did not pass.
       counts: rows or files of the raw data by what became of them; none if ingestion did not come to an end.
       data: name and digest of the raw data, and where its unusable rows or files are listed, if that is known.
+      training: folder of the training's logs, if it came to its end.
       terminated: whether the interruption was a SIGTERM, and not Ctrl-C.
     """
 
@@ -69,6 +70,7 @@ class RunResult(BaseModel):
     settings: dict[str, Any]
     data: dict[str, str]
     folder: str
+    training: str | None = None
     terminated: bool = False
 
     @property

@@ -21,6 +21,15 @@ COUNTRY = "customer_country"
 INPUTS = (*NUMERIC_INPUTS, COUNTRY)
 """What a server is asked with, by name."""
 
+REFERENCE_INPUTS = (
+    "n_purchases",
+    "avg_purchase_size",
+    "avg_purchase_revenue",
+    "customer_age",
+    "days_since_last_purchase",
+)
+"""The five numbers that the reference lab's network sees."""
+
 PAST = "past_monetary_value"
 TENURE = "tenure_days"
 FUTURE_LABEL = "future_monetary_value_3M"

@@ -17,14 +17,19 @@ alone differs much from seed to seed on the few customers who make up most of th
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
 
+from models.clv import reference
+
 NUMERIC = "numeric"
 COUNTRY = "country"
 """Names of the network's inputs."""
+
+GRADIENT_NORM = {"ensemble": 1.0, "reference": None}
+"""Longer gradients are cut to this norm: one whale in a batch must not throw the weights. The reference does not."""
 
 Loss = Callable[[Any, Any], Any]
 
@@ -32,41 +37,45 @@ Loss = Callable[[Any, Any], Any]
 def build(
     settings: Mapping[str, Any], *, numeric_size: int, country_size: int, scale: float, ceiling: float
 ) -> keras.Model:
-    """Returns the untrained network.
+    """Returns the untrained network: that of `reference.build`, or the product's own ensemble.
 
-    Its inputs are `{NUMERIC: [rows, numeric_size] floats of order 1, COUNTRY: [rows] indices below
+    The latter's inputs are `{NUMERIC: [rows, numeric_size] floats of order 1, COUNTRY: [rows] indices below
     country_size}`; its output is future revenue, [rows, members], from 0 to `ceiling`: one answer a member. Their
     mean is the prediction. Untrained it answers `scale` for everybody, since the last layers start at 0.
 
     Args:
-      settings: training settings; `hidden_units` and `members` are read.
+      settings: training settings; `network`, `hidden_units`, `dropout` and `members` are read.
       numeric_size: how many numeric features there are.
       country_size: how many indices of countries there are, out-of-vocabulary included.
       scale: mean future revenue of the training rows, in money.
       ceiling: the largest prediction, in money. exp extrapolates without bound, and data speak only of
         revenues that were seen.
     """
+    if settings["network"] == "reference":
+        return reference.build(settings)
     numeric = keras.Input((numeric_size,), name=NUMERIC)
     country = keras.Input((), dtype="int64", name=COUNTRY)
-    z = _linear_predictors(numeric, country, settings["hidden_units"], settings["members"], country_size)
+    z = _linear_predictors(numeric, country, settings, country_size)
     bounded = keras.ops.minimum(z, math.log(ceiling / scale))
     return keras.Model({NUMERIC: numeric, COUNTRY: country}, keras.ops.exp(bounded) * scale, name="clv")
 
 
-def _linear_predictors(numeric: Any, country: Any, hidden_units: Sequence[int], members: int, country_size: int) -> Any:
+def _linear_predictors(numeric: Any, country: Any, settings: Mapping[str, Any], country_size: int) -> Any:
     """The linear predictors of all members, [rows, members]: 0 for everybody before training.
 
     Members share no weight. They are stacked along an axis because five small matrices cost five times the
     time of a stack of them.
     """
+    members = settings["members"]
     places = keras.layers.Embedding(country_size, 2 * members, embeddings_initializer="zeros")(country)
     own = keras.ops.reshape(places, (-1, members, 2))
     shared = keras.ops.repeat(keras.ops.expand_dims(numeric, 1), members, axis=1)
     hidden = keras.ops.concatenate([shared, own], axis=-1)
     # Keras takes the members' axis for part of a filter and would start each member too small: scale undoes it.
     glorot = keras.initializers.VarianceScaling(scale=members, mode="fan_avg", distribution="uniform")
-    for units in hidden_units:
+    for units in settings["hidden_units"]:
         hidden = keras.layers.Activation("selu")(_stacked(members, units, glorot)(hidden))
+        hidden = keras.layers.Dropout(settings["dropout"])(hidden) if settings["dropout"] else hidden
     return keras.ops.squeeze(_stacked(members, 1, "zeros")(hidden), axis=-1)
 
 
@@ -75,6 +84,18 @@ def _stacked(members: int, units: int, initializer: Any) -> keras.layers.Layer:
     return keras.layers.EinsumDense(
         "bmi,mio->bmo", output_shape=(members, units), bias_axes="mo", kernel_initializer=initializer
     )
+
+
+def loss(settings: Mapping[str, Any], scale: float) -> Loss:
+    """Returns the network's loss.
+
+    Args:
+      settings: training settings; `network`, `tweedie_power` and `mae_weight` are read.
+      scale: mean future revenue of the training rows.
+    """
+    if settings["network"] == "reference":
+        return reference.absolute_error
+    return revenue_loss(scale=scale, power=settings["tweedie_power"], mae_weight=settings["mae_weight"])
 
 
 def tweedie_deviance(label: Any, prediction: Any, power: float) -> Any:

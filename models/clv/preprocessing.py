@@ -13,6 +13,7 @@ import tensorflow_transform as tft
 
 from models.clv import features
 
+AMOUNTS = "amounts"
 NUMERIC = "numeric"
 COUNTRY = "country"
 PAST = "past"
@@ -46,13 +47,16 @@ def preprocessing_fn(inputs: Mapping[str, tf.Tensor], custom_config: Mapping[str
       custom_config: TFX's; not read, since nothing here depends on settings.
 
     Returns:
+      `AMOUNTS` [rows, 5]: `features.REFERENCE_INPUTS` as they are, 0 where unknown; for the reference network;
       `NUMERIC` [rows, 2 x numbers]: z-scores of logarithms, then ranks in tenths from -.5 to .5;
       `COUNTRY` [rows]: index in the vocabulary, unseen ones last; `PAST` [rows]: revenue up to the cut-off;
       `LABEL` [rows]: revenue in the horizon; `FOLD` [rows]: a hash of the customer in 0..`FOLDS` - 1.
     """
     del custom_config
     numbers = tf.stack([_number(inputs[name]) for name in features.NUMERIC_INPUTS], axis=1)
+    amounts = [_filled(_number(inputs[name])) for name in features.REFERENCE_INPUTS]
     return {
+        AMOUNTS: tf.stack(amounts, axis=1),
         NUMERIC: _scaled(numbers),
         COUNTRY: _country_index(_dense(inputs[features.COUNTRY], "")),
         PAST: _filled(_number(inputs[features.PAST])),

@@ -9,8 +9,8 @@
 Integers are `features.INTEGER_INPUTS`, the country is a string, all else are floats.
 
 Unknown values: a negative number, NaN, an empty country, or in a tf.Example a missing feature. An unknown number
-counts as the average of the training rows, an unknown country as one that training did not see; an unknown past
-revenue counts as 0 in the total.
+counts as the average of the training rows (for the reference network as 0), an unknown country as one that training did
+not see; an unknown past revenue counts as 0 in the total.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import tensorflow as tf
 import tensorflow_transform as tft
 from tensorflow_transform.saved import saved_transform_io_v2
 
-from models.clv import features, network, preprocessing
+from models.clv import features, preprocessing
 
 EXAMPLES = "examples"
 UNKNOWN_NUMBER = -1
@@ -66,7 +66,7 @@ def signatures(model: keras.Model, layer: Callable[[Tensors], Tensors]) -> dict[
 
     def transformed(raw: Mapping[str, tf.Tensor]) -> Tensors:
         values = layer(dict(raw))
-        inputs = {network.NUMERIC: values[preprocessing.NUMERIC], network.COUNTRY: values[preprocessing.COUNTRY]}
+        inputs = {name: values[name] for name in model.input}
         future = tf.reduce_mean(model(inputs, training=False), axis=1)
         return {**inputs, features.TOTAL: values[preprocessing.PAST] + future, features.FUTURE: future}
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from typing import Any, NamedTuple
 
 import keras
@@ -15,8 +16,11 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from models.clv import network, preprocessing, serving
-from pipeline.contract import UserError, tell_epoch
+from models import checkpoints
+from models.board import Board
+from models.clv import network, preprocessing, reference, serving
+from models.clv.progress import Progress
+from pipeline.contract import UserError
 
 BLOCK = 4096
 """Rows that are parsed at once."""
@@ -26,9 +30,7 @@ CACHED = 1_000_000
 """Up to so many rows (of about 100 bytes) stay in memory after the first pass; more are read every epoch."""
 HELD_OUT_FOLDS = preprocessing.FOLDS // 10
 STEPS = 10
-"""Steps that TensorFlow takes between two looks of Python's: a step of so small a network is over in a millisecond."""
-GRADIENT_NORM = 1.0
-"""Longer gradients are cut to this norm: one whale in a batch must not throw the weights."""
+"""Steps that TensorFlow takes at most between two looks of Python's: one of so small a network takes a millisecond."""
 
 
 class Totals(NamedTuple):
@@ -40,15 +42,21 @@ class Totals(NamedTuple):
 
 
 def run_fn(fn_args: Any) -> None:
-    """TFX Trainer's entry: reads the transformed train split and `custom_config["training"]`, nothing of eval.
+    """TFX Trainer's entry: reads the transformed train split and `custom_config`, nothing of eval.
 
-    Beside the model it writes `training.json` into the folder of the model run: what `train` returns.
+    `custom_config["training"]` are the training settings; `custom_config["checkpoints"]` is a folder for checkpoints
+    that outlive an interrupted training, or None. Beside the model, the folder of the model run gets `training.json`,
+    which is what `train` returns, and TensorBoard's logs.
     """
+    config = fn_args.custom_config
+    folder = config.get("checkpoints")
     history = train(
         examples=fn_args.train_files,
         transform_folder=fn_args.transform_graph_path,
         serving_folder=fn_args.serving_model_dir,
-        settings=fn_args.custom_config["training"],
+        settings=config["training"],
+        run_folder=fn_args.model_run_dir,
+        checkpoints_folder=folder and checkpoints.folder_of_training(folder, config, fn_args.train_files),
     )
     tf.io.gfile.makedirs(fn_args.model_run_dir)
     with tf.io.gfile.GFile(f"{fn_args.model_run_dir}/training.json", "w") as file:
@@ -56,18 +64,26 @@ def run_fn(fn_args: Any) -> None:
 
 
 def train(
-    *, examples: Sequence[str], transform_folder: str, serving_folder: str, settings: Mapping[str, Any]
+    *,
+    examples: Sequence[str],
+    transform_folder: str,
+    serving_folder: str,
+    settings: Mapping[str, Any],
+    run_folder: str | None = None,
+    checkpoints_folder: str | None = None,
 ) -> dict[str, Any]:
     """Fits a network on transformed examples and saves it with its signatures.
 
-    Same examples, in any order, and same settings give the same weights. To that end Keras', numpy's and Python's
-    global seeds are set.
+    Same examples, in any order, and same settings give the same weights, unless the training was interrupted. To that
+    end Keras', numpy's and Python's global seeds are set.
 
     Args:
       examples: file patterns of gzipped TFRecords of transformed examples: the train split.
       transform_folder: Transform's output.
       serving_folder: where the SavedModel goes.
       settings: the training settings as plain data.
+      run_folder: where TensorBoard's logs go, if anywhere.
+      checkpoints_folder: where the checkpoints of this very training are kept until it ends, or None.
 
     Returns:
       What happened, as plain data: rows, mean and largest future revenue, and what `fit` returns.
@@ -76,13 +92,20 @@ def train(
       UserError: no training row has future revenue, or none is held out though early stopping asks for it.
     """
     transform = tft.TFTransformOutput(transform_folder)
-    model, history = fitted(examples, transform, settings)
+    with closing(Board(run_folder)) as board:
+        model, history = fitted(examples, transform, settings, board=board, checkpoints_folder=checkpoints_folder)
     serving.save(model, transform, serving_folder)
+    checkpoints.remove(checkpoints_folder)
     return history
 
 
 def fitted(
-    examples: Sequence[str], transform: tft.TFTransformOutput, settings: Mapping[str, Any]
+    examples: Sequence[str],
+    transform: tft.TFTransformOutput,
+    settings: Mapping[str, Any],
+    *,
+    board: Board | None = None,
+    checkpoints_folder: str | None = None,
 ) -> tuple[keras.Model, dict[str, Any]]:
     """Returns the network fitted on transformed examples, and what `train` says of it; see there."""
     keras.utils.set_random_seed(settings["seed"])
@@ -97,7 +120,8 @@ def fitted(
         scale=totals.mean,
         ceiling=totals.largest,
     )
-    return model, {**totals._asdict(), **fit(model, rows, held_out, totals, settings)}
+    told = fit(model, rows, held_out, totals, settings, board=board, checkpoints_folder=checkpoints_folder)
+    return model, {**totals._asdict(), **told}
 
 
 def fit(
@@ -106,6 +130,9 @@ def fit(
     held_out: tf.data.Dataset | None,
     totals: Totals,
     settings: Mapping[str, Any],
+    *,
+    board: Board | None = None,
+    checkpoints_folder: str | None = None,
 ) -> dict[str, Any]:
     """Fits the network with Adam; with `held_out`, keeps the weights of the epoch that is best on it.
 
@@ -115,40 +142,73 @@ def fit(
       held_out: the same, or None for all epochs.
       totals: of `fitted`.
       settings: the training settings as plain data.
+      board: what is shown of it, if anything.
+      checkpoints_folder: see `train`.
 
     Returns:
-      Epochs run, and the last or best epoch's loss.
+      Virtual epochs run, their steps, the best of them, how many a checkpoint brought, and the best epoch's loss.
     """
-    steps = settings["epochs"] * math.ceil(totals.rows / settings["batch_size"])
-    rate = keras.optimizers.schedules.CosineDecay(settings["learning_rate"], steps)
-    loss = network.revenue_loss(scale=totals.mean, power=settings["tweedie_power"], mae_weight=settings["mae_weight"])
-    model.compile(
-        optimizer=keras.optimizers.Adam(rate, clipnorm=GRADIENT_NORM),
-        loss=loss,
-        jit_compile=False,
-        steps_per_execution=STEPS,
+    epochs, steps = virtual_epochs(totals.rows, settings)
+    _compile(model, settings, totals.mean, epochs, steps)
+    patience = None if held_out is None else settings["patience"]
+    progress = Progress(
+        model, epochs=epochs, patience=patience, board=board or Board(None), checkpoints=checkpoints_folder
     )
+    if not progress.ended:
+        model.fit(
+            # From another seed after an interruption: rows of the epochs before it would come in their order again.
+            _batches(_asked(model, fitted), totals.rows, settings, seed=settings["seed"] + progress.resumed_from),
+            validation_data=None if held_out is None else _asked(model, held_out),
+            initial_epoch=progress.resumed_from,
+            epochs=epochs,
+            steps_per_epoch=steps if settings["virtual_epochs"] else None,
+            callbacks=[progress],
+            shuffle=False,  # The dataset has its order.
+            verbose=0,
+        )
+    progress.restore_best()
     watched = "loss" if held_out is None else "val_loss"
-    # A tenth of the rows is a noisy judge and would favour barely trained weights: it judges the last quarter.
-    stop = keras.callbacks.EarlyStopping(
-        watched,
-        patience=settings["patience"],
-        start_from_epoch=settings["epochs"] * 3 // 4,
-        restore_best_weights=True,
+    return {
+        "epochs": len(progress.history),
+        "steps_per_epoch": steps,
+        "best_epoch": progress.best_epoch,
+        "resumed_from": progress.resumed_from,
+        watched: progress.history[progress.best_epoch - 1][watched],
+    }
+
+
+def virtual_epochs(rows: int, settings: Mapping[str, Any]) -> tuple[int, int]:
+    """Returns how many virtual epochs there are, and the steps of each.
+
+        steps = total examples / batch size / virtual epochs,    total examples = epochs * rows
+
+    The number of checkpoints is thus the same however many rows there are, and so are early stopping's looks
+    (Lakshmanan, Robinson & Munn 2020, "Machine Learning Design Patterns", chapter 4, "Checkpoints").
+    """
+    passes, parts = settings["epochs"], settings["virtual_epochs"] or settings["epochs"]
+    return parts, max(1, round(passes * math.ceil(rows / settings["batch_size"]) / parts))
+
+
+def _compile(model: keras.Model, settings: Mapping[str, Any], scale: float, epochs: int, steps: int) -> None:
+    rate = settings["learning_rate"]
+    if settings["decay"]:
+        rate = keras.optimizers.schedules.CosineDecay(rate, epochs * steps)
+    model.compile(
+        optimizer=keras.optimizers.Adam(rate, clipnorm=network.GRADIENT_NORM[settings["network"]]),
+        loss=network.loss(settings, scale),
+        jit_compile=False,
+        steps_per_execution=_divisor(steps) if settings["virtual_epochs"] else STEPS,
     )
-    told = keras.callbacks.LambdaCallback(
-        on_epoch_end=lambda epoch, logs: tell_epoch(epoch + 1, settings["epochs"], logs)
-    )
-    fits = model.fit(
-        _batches(fitted, totals.rows, settings),
-        validation_data=held_out,
-        epochs=settings["epochs"],
-        callbacks=[told] if held_out is None else [told, stop],
-        shuffle=False,  # The dataset has its order.
-        verbose=0,
-    )
-    values = fits.history[watched]
-    return {"epochs": len(values), watched: values[-1] if held_out is None else min(values[stop.start_from_epoch :])}
+
+
+def _divisor(steps: int) -> int:
+    """Keras runs over the end of a virtual epoch whose steps are no multiple of those it takes at once."""
+    return max(count for count in range(1, STEPS + 1) if steps % count == 0)
+
+
+def _asked(model: keras.Model, blocks: tf.data.Dataset) -> tf.data.Dataset:
+    """The same blocks with those inputs only that the network asks for."""
+    return blocks.map(lambda inputs, label: ({name: inputs[name] for name in model.input}, label))
 
 
 def splits(
@@ -156,7 +216,7 @@ def splits(
 ) -> tuple[tf.data.Dataset, tf.data.Dataset | None]:
     """Returns the rows to fit on and, for early stopping, the rows held out: the first tenth of the folds.
 
-    Both are datasets of blocks `({NUMERIC: [rows, k], COUNTRY: [rows]}, label [rows])`. Folds are hashes of the
+    Both are datasets of blocks `(inputs of any network by name, label [rows])`. Folds are hashes of the
     customer, so that no customer is on both sides.
     """
     files = sorted(path for pattern in examples for path in tf.io.gfile.glob(pattern))
@@ -218,12 +278,14 @@ def _masked(row: Mapping[str, tf.Tensor], mask: tf.Tensor) -> dict[str, tf.Tenso
 
 
 def _pair(row: Mapping[str, tf.Tensor]) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
-    inputs = {network.NUMERIC: row[preprocessing.NUMERIC], network.COUNTRY: row[preprocessing.COUNTRY]}
-    return inputs, row[preprocessing.LABEL]
+    names = (network.NUMERIC, network.COUNTRY, reference.AMOUNTS, reference.PAST)
+    return {name: row[name] for name in names}, row[preprocessing.LABEL]
 
 
-def _batches(blocks: tf.data.Dataset, rows: int, settings: Mapping[str, Any]) -> tf.data.Dataset:
+def _batches(blocks: tf.data.Dataset, rows: int, settings: Mapping[str, Any], *, seed: int) -> tf.data.Dataset:
+    """The batches of a pass, in another order in each; with virtual epochs, those of all passes."""
     kept = blocks.cache() if rows <= CACHED else blocks
     single = kept.unbatch().apply(tf.data.experimental.assert_cardinality(rows))
-    shuffled = single.shuffle(min(rows, SHUFFLED), seed=settings["seed"])
-    return shuffled.batch(settings["batch_size"]).prefetch(tf.data.AUTOTUNE)
+    shuffled = single.shuffle(min(rows, SHUFFLED), seed=seed)
+    batches = shuffled.batch(settings["batch_size"])
+    return (batches.repeat() if settings["virtual_epochs"] else batches).prefetch(tf.data.AUTOTUNE)

@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 import keras
 import tensorflow as tf
 
+from models.checkpoints import Checkpoints
 from models.colorizer import distribution, pictures, steps
 from models.colorizer.board import Board
-from models.colorizer.checkpoints import Checkpoints
 from pipeline.contract import UserError, tell_epoch
 
 

@@ -14,9 +14,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from models.colorizer import checkpoints, distribution, loop, network, pictures, serving
+from models import checkpoints
+from models.colorizer import distribution, loop, network, pictures, serving
 from models.colorizer.board import Board
-from models.colorizer.training_settings import of_network
 
 
 def run_fn(fn_args: Any) -> None:
@@ -64,7 +64,6 @@ def train(
     Raises:
       UserError: the pictures or the machines do not suffice; see `pictures.load`, `distribution.strategy`, `loop.fit`.
     """
-    settings = of_network(settings)
     # First of all: workers must be connected before TensorFlow is used.
     strategy = distribution.strategy(settings["distribution"])
     keras.utils.set_random_seed(settings["seed"])

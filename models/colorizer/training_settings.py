@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from pipeline.contract import TrainingSettings
+from models.presets import ReferenceTraining
 
 REFERENCE = {
     "batch_size": 128,
@@ -17,17 +16,18 @@ REFERENCE = {
     "weight_decay": 0.0,
     "augmentation": False,
 }
-"""How the literature trains the reference network: Adam at a constant rate, no variants of the pictures."""
+"""How the literature trains the reference network: Adam at a constant rate, no variants of the pictures. These are the
+defaults with it."""
 
 Filters = Annotated[int, Field(ge=1, le=1024)]
 
 
-class Training(TrainingSettings):
+class Training(ReferenceTraining):
     """Settings of the network, its optimizer and the machines.
 
     Attributes:
-      network: `chroma` paints chroma that is joined to the luminance; `reference` paints RGB, as the literature does,
-        and is trained with the settings in `REFERENCE`, whatever is set here.
+      network: `chroma` paints chroma that is joined to the luminance; `reference` paints RGB, as the literature does;
+        with it, defaults are those in `REFERENCE`, and what makes a chroma network cannot be set.
       epochs: passes over the training pictures; with `early_stopping` at most so many.
       early_stopping: whether a tenth of the training pictures, chosen by a hash, is held out to keep the best epoch.
         The eval split is never used for it: the gates judge on that split.
@@ -47,6 +47,9 @@ class Training(TrainingSettings):
         `multi_worker`: the machines that TF_CONFIG names.
     """
 
+    reference = REFERENCE
+    without_reference = ("members", "filters", "dropout", "saturation")
+
     network: Literal["chroma", "reference"] = "chroma"
     epochs: int = Field(default=12, ge=1)
     early_stopping: bool = True
@@ -62,8 +65,3 @@ class Training(TrainingSettings):
     augmentation: bool = True
     saturation: float = Field(default=1.7, gt=0, le=5)
     distribution: Literal["single", "mirrored", "multi_worker"] = "single"
-
-
-def of_network(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns training settings, as plain data, with the values that come with the network in place of others."""
-    return {**settings, **(REFERENCE if settings["network"] == "reference" else {})}

@@ -19,7 +19,7 @@ import numpy as np
 
 from models.colorizer import distribution, loop, pictures, steps
 from models.colorizer.network import build
-from models.colorizer.training_settings import Training, of_network
+from models.colorizer.training_settings import Training
 
 Rates = dict[str, float]
 
@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=80)
     parser.add_argument("--network", choices=("chroma", "reference"), default="chroma")
     arguments = parser.parse_args()
-    settings = of_network(Training(network=arguments.network, epochs=100_000).model_dump())
+    settings = Training(network=arguments.network, epochs=100_000).model_dump()
     shape = (arguments.pictures, arguments.size, arguments.size, 3)
     loaded = pictures.Loaded(np.random.default_rng(1).integers(0, 256, shape, np.uint8), None)
     strategy = distribution.strategy("single")

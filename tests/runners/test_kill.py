@@ -9,16 +9,24 @@ import subprocess
 import sys
 import textwrap
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any, NamedTuple
 
+import pytest
+import tensorflow as tf
 import tiny
 
-from models.colorizer import MODEL as COLORIZER
-from models.colorizer.sample import write_sample
+from models import clv, colorizer
+from models.clv import sample as clv_sample
+from models.colorizer import sample as colorizer_sample
+from pipeline.contract import Model
 from pipeline.push import verify, versions
 from runners.events import NodeEvent
 from runners.local import execute
 from runners.run import prepare
+from runners.tensorboard import find_training
 
 PROGRAM = textwrap.dedent("""
     import os, signal, sys, threading, time
@@ -58,16 +66,56 @@ def test_a_killed_push_leaves_nothing_visible_and_the_next_run_pushes(tmp_path: 
     assert [path.name for path in Path(destination).iterdir() if path.is_dir()] == [str(version.number)]
 
 
-PLAIN = ["--set", "epochs=40", "--set", "early_stopping=false", "--set", "members=1"]
+class Training(NamedTuple):
+    """A training that takes a while, of a model on a small sample of its own."""
+
+    model: Model
+    sample: Callable[[Path], None]
+    suffix: str
+    settings: dict[str, dict[str, Any]]
 
 
-def test_a_killed_training_goes_on_where_its_last_checkpoint_was(tmp_path: Path) -> None:
-    root, pictures = tmp_path / "runs", tmp_path / "sample.zip"
-    write_sample(pictures, pictures=130)
-    settings = {"features": {"size": 64}, "training": {"epochs": 40, "early_stopping": False, "members": 1}}
-    command = [str(Path(sys.executable).parent / "pipelines"), "run", "colorizer", "--root", str(root)]
-    chosen = ["--data", str(pictures), "--set", "size=64", *PLAIN]
-    running = subprocess.Popen([*command, *chosen], stdout=subprocess.DEVNULL, start_new_session=True)
+COLORIZER = Training(
+    model=colorizer.MODEL,
+    sample=partial(colorizer_sample.write_sample, pictures=130),
+    suffix=".zip",
+    settings={"features": {"size": 64}, "training": {"epochs": 40, "early_stopping": False, "members": 1}},
+)
+CLV = Training(
+    model=clv.MODEL,
+    sample=partial(clv_sample.write_sample, customers=1500),
+    suffix=".csv",
+    settings={"training": {"epochs": 400, "virtual_epochs": 40, "early_stopping": False, "members": 1}},
+)
+
+
+@pytest.mark.parametrize("training", [COLORIZER, CLV], ids=["colorizer", "clv"])
+def test_a_killed_training_goes_on_where_its_last_checkpoint_was(training: Training, tmp_path: Path) -> None:
+    root, data = tmp_path / "runs", tmp_path / f"sample{training.suffix}"
+    training.sample(data)
+    _kill_in_training(training, root, data)
+
+    events: list[NodeEvent] = []
+    result = execute(prepare(training.model, root, data=data, layers=(training.settings,)), events.append)
+    assert {node.name for node in result.nodes if node.state == "cached"} >= {"ExampleGen", "DataGate", "Transform"}
+    (record,) = (root / "artifacts" / result.pipeline / "Trainer" / "model_run").rglob("training.json")
+    told = json.loads(record.read_text())
+    assert told["resumed_from"] >= 1
+    assert told["epochs"] == 40
+    assert [event.epoch.epoch for event in events if event.epoch] == list(range(told["resumed_from"] + 1, 41))
+    assert not list((root / "checkpoints").rglob("*.index"))
+    assert find_training(root, result.run_id) == find_training(root, None) == record.parent
+    (log,) = record.parent.glob("events.out.tfevents.*")
+    written = tf.compat.v1.train.summary_iterator(str(log))
+    losses = [event.step for event in written for value in event.summary.value if value.tag == "loss"]
+    assert losses == list(range(1, 41))
+
+
+def _kill_in_training(training: Training, root: Path, data: Path) -> None:
+    command = [str(Path(sys.executable).parent / "pipelines"), "run", training.model.name, "--root", str(root)]
+    chosen = [f"{part}.{name}={value}" for part in training.settings for name, value in training.settings[part].items()]
+    command += ["--data", str(data), *(word for setting in chosen for word in ("--set", setting))]
+    running = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
     deadline = time.monotonic() + 600
     # TensorFlow's list of checkpoints is written last.
     while not [path for path in (root / "checkpoints").rglob("checkpoint") if path.is_file()]:
@@ -76,13 +124,3 @@ def test_a_killed_training_goes_on_where_its_last_checkpoint_was(tmp_path: Path)
         time.sleep(0.05)
     os.killpg(running.pid, signal.SIGKILL)
     running.wait()
-
-    events: list[NodeEvent] = []
-    result = execute(prepare(COLORIZER, root, data=pictures, layers=(settings,)), events.append)
-    assert {node.name for node in result.nodes if node.state == "cached"} >= {"ExampleGen", "DataGate", "Transform"}
-    (record,) = (root / "artifacts" / result.pipeline / "Trainer" / "model_run").rglob("training.json")
-    told = json.loads(record.read_text())
-    assert told["resumed_from"] >= 1
-    assert told["epochs"] == 40
-    epochs = [event.epoch.epoch for event in events if event.epoch]
-    assert epochs == list(range(told["resumed_from"] + 1, 41))

@@ -54,7 +54,15 @@ def test_countries_have_an_index_each_and_unseen_ones_the_last(layer: Any, input
 
 
 def test_it_serves_without_label_and_customer(layer: Any, inputs: dict[str, Any]) -> None:
-    assert set(layer(dict(inputs))) == {preprocessing.NUMERIC, preprocessing.COUNTRY, preprocessing.PAST}
+    names = {preprocessing.AMOUNTS, preprocessing.NUMERIC, preprocessing.COUNTRY, preprocessing.PAST}
+    assert set(layer(dict(inputs))) == names
+
+
+def test_the_references_five_numbers_are_passed_on_as_they_are(layer: Any, inputs: dict[str, Any], table: Any) -> None:
+    amounts = layer(dict(inputs))[preprocessing.AMOUNTS].numpy()
+    np.testing.assert_allclose(
+        amounts, np.stack([table[name] for name in features.REFERENCE_INPUTS], axis=1), rtol=1e-6
+    )
 
 
 def test_folds_are_even_and_do_not_follow_the_split(layer: Any, inputs: dict[str, Any]) -> None:

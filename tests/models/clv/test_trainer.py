@@ -9,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -90,6 +91,49 @@ def test_customers_held_out_are_a_tenth_and_not_fitted_on(transformed: Any) -> N
     assert 30 <= rows[1] <= 90
 
 
+@pytest.mark.parametrize(
+    ("rows", "chosen", "wanted"),
+    [
+        (600, {}, (60, 3)),
+        (2_000_000, {}, (60, 7813)),
+        (600, {"virtual_epochs": 10}, (10, 18)),
+        (2_000_000, {"virtual_epochs": 10}, (10, 46_878)),
+        (2638, {"network": "reference"}, (10, 166)),
+        (5, {"virtual_epochs": 1000}, (1000, 1)),
+    ],
+)
+def test_virtual_epochs_are_as_many_whatever_the_rows(
+    rows: int, chosen: dict[str, Any], wanted: tuple[int, int]
+) -> None:
+    assert trainer.virtual_epochs(rows, Training(**chosen).model_dump()) == wanted
+
+
+def test_virtual_epochs_share_out_the_steps_of_the_training(transformed: Any, tmp_path: Path) -> None:
+    """600 rows in 5 passes of 19 batches each, in 3 parts; the last pass is not cut off."""
+    settings = Training(epochs=5, virtual_epochs=3, batch_size=32, early_stopping=False, members=1)
+    model, told = trainer.fitted(
+        [transformed.examples], tft.TFTransformOutput(transformed.graph), settings.model_dump()
+    )
+    assert (told["epochs"], told["steps_per_epoch"]) == (3, 32)
+    assert int(model.optimizer.iterations.numpy()) == 96
+
+
+def test_the_reference_is_the_labs_network_and_serves_its_total(transformed: Any, table: Any, tmp_path: Path) -> None:
+    settings = Training(network="reference", epochs=4, virtual_epochs=2)
+    told = _train(transformed, tmp_path / "model", settings)
+    assert (told["rows"], told["epochs"], told["steps_per_epoch"]) == (600, 2, 38)
+    model, _ = trainer.fitted([transformed.examples], tft.TFTransformOutput(transformed.graph), settings.model_dump())
+    assert [layer.units for layer in model.layers if isinstance(layer, keras.layers.Dense)] == [256, 1]
+    assert [layer.rate for layer in model.layers if isinstance(layer, keras.layers.Dropout)] == [0.2]
+    assert (model.optimizer.name, float(model.optimizer.learning_rate)) == ("adam", pytest.approx(0.001))
+    hidden, bias, last, offset = [variable.numpy() for variable in model.trainable_variables]
+    amounts = np.stack([table[name] for name in features.REFERENCE_INPUTS], axis=1)
+    total = (np.maximum(amounts @ hidden + bias, 0) @ last + offset)[:, 0]
+    future = total - table[features.PAST]
+    np.testing.assert_allclose(_future(tmp_path / "model", table), future, atol=0.01)
+    assert told["loss"] > 0.5 * np.abs(future - table[features.FUTURE_LABEL]).mean()
+
+
 def test_run_fn_reads_the_train_files_and_writes_what_happened(transformed: Any, tmp_path: Path) -> None:
     trainer.run_fn(
         SimpleNamespace(
@@ -97,9 +141,11 @@ def test_run_fn_reads_the_train_files_and_writes_what_happened(transformed: Any,
             transform_graph_path=transformed.graph,
             serving_model_dir=str(tmp_path / "model"),
             model_run_dir=str(tmp_path / "run"),
-            custom_config={"training": Training(epochs=2).model_dump()},
+            custom_config={"training": Training(epochs=2).model_dump(), "checkpoints": str(tmp_path / "checkpoints")},
         )
     )
+    assert list((tmp_path / "run").glob("events.out.tfevents.*"))
+    assert list((tmp_path / "checkpoints").iterdir()) == []
     assert (tmp_path / "model" / "saved_model.pb").is_file()
     assert json.loads((tmp_path / "run" / "training.json").read_text())["epochs"] == 2
 

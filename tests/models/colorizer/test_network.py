@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from models.colorizer import colours, network
-from models.colorizer.training_settings import Training, of_network
+from models.colorizer.training_settings import Training
 
 TINT = (-0.04, 0.03)
 
@@ -150,12 +150,3 @@ def test_a_few_steps_learn_that_dark_is_blue_and_bright_is_yellow() -> None:
     error = tf.reduce_mean(tf.square(network.finish(model(gray, training=False), gray) - rgb))
     tinted = tf.reduce_mean(tf.square(colours.join(gray, TINT + tf.zeros((8, 32, 32, 2))) - rgb))
     assert float(error) < 0.3 * float(tinted)
-
-
-def test_the_reference_brings_its_own_optimizer_settings() -> None:
-    mine = Training(network="reference", batch_size=4, epochs=3).model_dump()
-    assert of_network(mine)["batch_size"] == 128
-    assert of_network(mine)["epochs"] == 3
-    assert not of_network(mine)["decay"]
-    chroma = Training(batch_size=4).model_dump()
-    assert of_network(chroma) == chroma

@@ -16,7 +16,8 @@ import pytest
 import tensorflow as tf
 from discs import discs, png, tiny_network, write_examples
 
-from models.colorizer import augment, checkpoints, distribution, loop, network, pictures, trainer
+from models import checkpoints
+from models.colorizer import augment, distribution, loop, network, pictures, trainer
 from models.colorizer.board import Board
 from models.colorizer.training_settings import Training
 from pipeline.contract import UserError
