@@ -12,14 +12,16 @@ Three notations are used throughout:
 
 from __future__ import annotations
 
+import codecs
 import importlib
 import importlib.util
 import logging
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, SerializeAsAny, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, SerializeAsAny, field_validator, model_validator
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -96,6 +98,79 @@ class DataSettings(_Plain):
     line: str = Field(default="main", pattern=r"^[a-z0-9][a-z0-9_-]*$")
 
 
+Separator = Literal["comma", "semicolon", "tab", "pipe"]
+Decimal = Literal["point", "comma"]
+Thousands = Literal["none", "point", "comma", "space", "apostrophe"]
+DATE_PARTS = {
+    "%d": r"\d{1,2}",
+    "%m": r"\d{1,2}",
+    "%b": "[A-Za-z]{3}",
+    "%Y": r"\d{4}",
+    "%y": r"\d{2}",
+    "%H": r"\d{1,2}",
+    "%I": r"\d{1,2}",
+    "%M": r"\d{2}",
+    "%S": r"\d{2}",
+    "%p": "[AaPp][Mm]",
+}
+"""What a `date_format` may consist of, besides the signs between them, and how each is written."""
+
+
+class TableSettings(DataSettings):
+    """How a raw table is written. The defaults are those of the file formats' own standards: nothing is guessed.
+
+    Attributes:
+      columns: `Column.name` -> what the file's header calls it; None for a column that the file does not have, where
+        the model can do without. A column that is not named here is called `Column.source`.
+      separator: of the cells of a text file; None for a tab in a .tsv and a comma elsewhere.
+      encoding: of a text file, by the name of a Python codec. A byte order mark is read over.
+      decimal: what stands before the decimals of a number that is written as text.
+      thousands: what stands between the thousands of such a number.
+      date_format: how a date is written as text: `iso`, or parts of strptime such as `%d.%m.%Y %H:%M`. Dates in ISO
+        form, 2010-12-01 08:26:00, are understood as well, since they can mean nothing else.
+      table: which table of a database, or which sheet of a workbook; None for the only one.
+      files: which files of a folder, as a pattern of names: `2011-*.csv`.
+      currency: of the prices, such as EUR. A label for people, which the manifest records: nothing is converted.
+    """
+
+    columns: dict[str, str | None] = {}
+    separator: Separator | None = None
+    encoding: str = "utf-8"
+    decimal: Decimal = "point"
+    thousands: Thousands = "none"
+    date_format: str = "iso"
+    table: str | None = None
+    files: str = Field(default="*", min_length=1)
+    currency: str | None = Field(default=None, min_length=1, max_length=20)
+
+    @field_validator("encoding")
+    @classmethod
+    def _codec_exists(cls, name: str) -> str:
+        try:
+            b"".decode(name)
+            return codecs.lookup(name).name
+        except LookupError as error:
+            raise ValueError(f"an encoding such as utf-8, cp1252, latin-1 or utf-16, not {name!r}") from error
+
+    @field_validator("date_format")
+    @classmethod
+    def _date_is_complete(cls, form: str) -> str:
+        found = re.findall("%.?", form)
+        complete = {"%d", "%m"} <= {"%m" if part == "%b" else part for part in found} and {"%Y", "%y"} & set(found)
+        clock = ("%I" in found) == ("%p" in found)
+        if form != "iso" and (not complete or not clock or set(found) - set(DATE_PARTS) or form.startswith("%Y-%d")):
+            raise ValueError(
+                f"iso, or day, month and year made of {' '.join(DATE_PARTS)}, such as %d.%m.%Y %H:%M, not {form!r}"
+            )
+        return form
+
+    @model_validator(mode="after")
+    def _signs_differ(self) -> TableSettings:
+        if self.decimal == self.thousands:
+            raise ValueError(f"decimal and thousands that differ, not {self.decimal} for both")
+        return self
+
+
 class FeatureSettings(_Plain):
     """What the features depend on. Models extend it; each field is a `@parameter` of the model's query."""
 
@@ -147,15 +222,19 @@ class Column(_Plain):
 
     Attributes:
       name: what the model's SQL calls it.
-      source: what the file's header calls it.
+      source: what the file's header calls it, unless `TableSettings.columns` says otherwise.
       type: what its text must parse as.
       required: whether an empty cell makes the row unusable (quarantined).
+      also: what other files call it, for suggestions to people only; nothing is mapped by it.
+      absent: value in all rows of a file that is said to have no such column; None if it cannot be done without.
     """
 
     name: str
     source: str
     type: Literal["string", "integer", "float", "timestamp"]
     required: bool = True
+    also: tuple[str, ...] = ()
+    absent: str | None = None
 
 
 class Condition(_Plain):
@@ -353,6 +432,8 @@ class Model(_Plain):
       sample_suffix: what the name of that file ends with.
       spoil_data: dotted path of `(source, target) -> None`, which copies a sample and spoils the copy in a way
         that a gate must refuse.
+      sample_dialects: name -> dotted path of `(source, target) -> None`, which copies a sample as another source of
+        data would write it.
       metrics: what the model gate computes.
       slices: features by whose values the metrics are sliced, besides all rows.
       settings: the model's settings, with defaults.
@@ -378,6 +459,7 @@ class Model(_Plain):
     sample_data: str
     sample_suffix: str = ".csv"
     spoil_data: str
+    sample_dialects: dict[str, str] = {}
     metrics: tuple[Metric, ...]
     slices: tuple[str, ...] = ()
     settings: type[Settings]

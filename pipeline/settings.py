@@ -13,7 +13,8 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from pipeline.contract import Model, Settings, UserError
+from pipeline.contract import Model, Query, Settings, TableSettings, UserError
+from pipeline.ingestion.mapping import map_columns
 
 PARTS = ("data", "features", "training", "gates")
 
@@ -39,6 +40,7 @@ def make_settings(model: Model, *layers: Mapping[str, Any]) -> Settings:
     except ValidationError as error:
         raise _as_user_error(model, error) from error
     _check_bounds(model, settings)
+    _check_columns(model, settings)
     return settings
 
 
@@ -178,3 +180,8 @@ def _check_bounds(model: Model, settings: Settings) -> None:
             received=", ".join(unknown),
             todo="correct gates.bounds, or add the metric to the model",
         )
+
+
+def _check_columns(model: Model, settings: Settings) -> None:
+    if isinstance(model.source, Query) and isinstance(settings.data, TableSettings):
+        map_columns(model.source, settings.data)

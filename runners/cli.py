@@ -32,7 +32,8 @@ Environment = Annotated[
 Data = Annotated[
     Optional[Path],  # noqa: UP045
     typer.Option(
-        help="Raw input: a table (.csv, .csv.gz, .parquet, .xlsx), or pictures (a folder, .tar, .tar.gz, .zip). "
+        help="Raw input: a table (.csv, .tsv, .txt, .gz of these, .parquet, .xlsx, .duckdb, .sqlite, .db, or a folder of "
+        "such files), or pictures (a folder, .tar, .tar.gz, .zip). "
         "A generated sample if left out."
     ),
 ]
@@ -92,12 +93,16 @@ def sample_data(
     out: Sample = None,
     seed: Annotated[int, typer.Option(min=0)] = 7,
     spoilt: Annotated[bool, typer.Option(help="Spoil the sample in a way that a gate must refuse.")] = False,
+    dialect: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="As another source of data would write it, for models that know some: european."),
+    ] = None,
 ) -> None:
     """Write a generated sample of raw input to a file that you can open."""
     contract = find_model(model)
     path = out or Path(f"{model}-sample{'-spoilt' if spoilt else ''}{contract.sample_suffix}")
     try:
-        _write_sample(contract, path, seed, spoilt)
+        _write_sample(contract, path, seed, _rewriters(contract, spoilt, dialect))
     except OSError as error:
         raise UserError(expected="a place to write to", received=str(error), todo="choose another --out") from error
     Console().print(
@@ -105,13 +110,26 @@ def sample_data(
     )
 
 
-def _write_sample(model: Model, path: Path, seed: int, spoilt: bool) -> None:
+def _rewriters(model: Model, spoilt: bool, dialect: str | None) -> list[str]:
+    """Dotted paths of what a sample is passed through, one after the other."""
+    if dialect and dialect not in model.sample_dialects:
+        raise UserError(
+            expected=f"a dialect of {model.name}'s sample: {', '.join(model.sample_dialects) or 'it has none'}",
+            received=dialect,
+            todo="correct or leave out --dialect",
+        )
+    return [*([model.spoil_data] if spoilt else []), *([model.sample_dialects[dialect]] if dialect else [])]
+
+
+def _write_sample(model: Model, path: Path, seed: int, rewriters: list[str]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
-        clean = Path(folder) / f"clean{''.join(path.suffixes)}" if spoilt else path
-        load(model.sample_data)(clean, seed)
-        if spoilt:
-            load(model.spoil_data)(clean, path)
+        steps = [Path(folder) / str(step) / path.name for step in range(len(rewriters))] + [path]
+        steps[0].parent.mkdir(exist_ok=True)
+        load(model.sample_data)(steps[0], seed)
+        for rewriter, source, target in zip(rewriters, steps, steps[1:], strict=False):
+            target.parent.mkdir(exist_ok=True)
+            load(rewriter)(source, target)
 
 
 @app.command()
@@ -175,16 +193,36 @@ def tensorboard(
 
 
 @app.command()
-def doctor(root: Root = Path("runs")) -> None:
-    """Check this machine and environment before anything long is started."""
+def doctor(
+    root: Root = Path("runs"),
+    data: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Look at raw data instead: how it is written, and which settings a run would need."),
+    ] = None,
+    model: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="With --data: the model that is to read it. The one that reads tables if left out."),
+    ] = None,
+    assignments: Set = None,
+    env: Environment = None,
+) -> None:
+    """Check this machine, or with --data a file of yours, before anything long is started."""
     from runners.doctor import all_ok, diagnose
+    from runners.inspect_data import inspect, table_model
 
-    findings, console = diagnose(root), Console()
+    console = Console()
+    if data is None:
+        findings = diagnose(root)
+    else:
+        contract = table_model(model)
+        typed = [*(["--env", env] if env else []), *(word for pair in assignments or [] for word in ("--set", pair))]
+        findings = inspect(contract, data, _layers(contract, env, assignments), typed)
     colours = {"ok": "green", "warning": "yellow", "problem": "red"}
     for finding in findings:
         todo = f" -> {finding.todo}" if finding.todo else ""
         console.print(
-            f"[{colours[finding.status]}]{finding.status:>8}[/]  {finding.name}: {escape(finding.message + todo)}"
+            f"[{colours[finding.status]}]{finding.status:>8}[/]  {finding.name}: {escape(finding.message + todo)}",
+            soft_wrap=True,
         )
     raise typer.Exit(0 if all_ok(findings) else 1)
 

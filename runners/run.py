@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from pipeline.contract import Model, Query, Settings, UserError, load, resource
+from pipeline.contract import Model, Query, Settings, TableSettings, UserError, load, resource
 from pipeline.fingerprint import digest_code, digest_file
 from pipeline.ingestion.pictures import PictureSet, load_pictures
 from pipeline.ingestion.raw import RawTable, ask, load_raw
@@ -152,7 +152,8 @@ def prepare(
     path = data or sample(model, root)
     if not isinstance(model.source, Query):
         return Run(model, settings, load_pictures(path), root, use_cache)
-    raw = load_raw(path, model.source, root / "data")
+    written = settings.data if isinstance(settings.data, TableSettings) else TableSettings()
+    raw = load_raw(path, model.source, root / "data", written)
     settings = load(model.source.resolve)(settings, ask(raw, model.source))
     return Run(model, settings, raw, root, use_cache)
 

@@ -23,6 +23,7 @@ MODEL = Model(
     naive_features=(features.PAST, features.TENURE),
     sample_data="models.clv.sample.write_sample",
     spoil_data="models.clv.sample.spoil",
+    sample_dialects={"european": "models.clv.european.write_european"},
     metrics=(
         Metric(name="mae", function="pipeline.metrics.mae"),
         Metric(name="mse", function="pipeline.metrics.mse"),

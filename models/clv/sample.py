@@ -119,12 +119,19 @@ def spoil(source: Path, target: Path) -> None:
                 received=path.name,
                 todo="write the sample as .csv first",
             )
-    header, *rows = _read_csv(source)
+    header, *rows = read_csv(source)
     price, customer = header.index("UnitPrice"), header.index("CustomerID")
     for row in [row for row in rows if row[customer]][::SPOILT_EVERY]:
         row[price] = f"-{row[price]}"
     target.parent.mkdir(parents=True, exist_ok=True)
     _write_csv(target, [header, *rows])
+
+
+def read_csv(path: Path) -> list[list[str]]:
+    """Returns the lines of a sample, header included, from `.csv` or `.csv.gz`."""
+    data = path.read_bytes()
+    text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode()
+    return list(csv.reader(io.StringIO(text, newline="")))
 
 
 def generate(seed: int, customers: int) -> Columns:
@@ -252,12 +259,6 @@ def _write_csv(path: Path, rows: list[Any]) -> None:
     data = text.getvalue().encode()
     # mtime=0: the time of writing in gzip's header would make two equal samples differ.
     path.write_bytes(gzip.compress(data, compresslevel=6, mtime=0) if path.suffix == ".gz" else data)
-
-
-def _read_csv(path: Path) -> list[list[str]]:
-    data = path.read_bytes()
-    text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode()
-    return list(csv.reader(io.StringIO(text, newline="")))
 
 
 def _write_parquet(path: Path, columns: Columns) -> None:

@@ -8,7 +8,23 @@ from typing import Literal
 from pydantic import Field
 
 from models.clv.training_settings import Training
-from pipeline.contract import Bound, FeatureSettings, GateSettings, Range, Settings
+from pipeline.contract import Bound, FeatureSettings, GateSettings, Range, Settings, TableSettings
+
+COLUMNS = {
+    "invoice": "InvoiceNo",
+    "date": "InvoiceDate",
+    "quantity": "Quantity",
+    "unit_price": "UnitPrice",
+    "customer_id": "CustomerID",
+    "country": "Country",
+}
+"""Column of the model's SQL -> what UCI Online Retail and the generated sample call it."""
+
+
+class Data(TableSettings):
+    """Which transactions a run reads, and how their file is written."""
+
+    columns: dict[str, str | None] = {**COLUMNS}
 
 
 class Features(FeatureSettings):
@@ -51,6 +67,7 @@ class Gates(GateSettings):
 class ClvSettings(Settings):
     """Settings of the CLV model, in the four parts of every model."""
 
+    data: Data = Data()
     features: Features = Features()
     training: Training = Training()
     gates: Gates = Gates()

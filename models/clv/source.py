@@ -3,21 +3,48 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
-from typing import cast
+from typing import Any, Literal, cast
 
-from models.clv.settings import Features
+from models.clv.settings import COLUMNS, Features
 from pipeline.contract import Ask, Column, Condition, Query, Settings, UserError
+
+# fmt: off
+ALSO = {
+    "invoice": (
+        "invoice", "invoice id", "order", "order id", "order no", "receipt", "transaction", "Rechnungsnummer",
+        "Rechnung", "Rechnungs-Nr.", "Belegnummer", "Bestellnummer", "facture", "factura",
+    ),
+    "date": (
+        "order date", "timestamp", "day", "created at", "purchased at", "Rechnungsdatum", "Datum", "Bestelldatum",
+        "Belegdatum", "Kaufdatum", "date de facture", "fecha",
+    ),
+    "quantity": ("qty", "units", "pieces", "Menge", "Anzahl", "Stück", "quantité", "cantidad"),
+    "unit_price": ("price", "price each", "Preis", "Einzelpreis", "Stückpreis", "prix unitaire", "precio"),
+    "customer_id": (
+        "customer", "customer no", "client", "client id", "user id", "Kunde", "Kundennummer", "Kunden-Nr.", "KdNr",
+        "numéro client", "cliente",
+    ),
+    "country": ("nation", "ship country", "Land", "Lieferland", "pays", "país"),
+}
+"""What other shops call the columns, for the doctor's proposals."""
+# fmt: on
+
+
+def _column(name: str, kind: Literal["string", "integer", "float", "timestamp"], **more: Any) -> Column:
+    return Column(name=name, source=COLUMNS[name], type=kind, also=ALSO[name], **more)
+
 
 SOURCE = Query(
     sql="models.clv:features.sql",
     table="transactions",
     columns=(
-        Column(name="invoice", source="InvoiceNo", type="string"),
-        Column(name="date", source="InvoiceDate", type="timestamp"),
-        Column(name="quantity", source="Quantity", type="integer"),
-        Column(name="unit_price", source="UnitPrice", type="float"),
-        Column(name="customer_id", source="CustomerID", type="string", required=False),
-        Column(name="country", source="Country", type="string"),
+        _column("invoice", "string"),
+        _column("date", "timestamp"),
+        _column("quantity", "integer"),
+        _column("unit_price", "float"),
+        _column("customer_id", "string", required=False),
+        # What UCI itself writes where it knows no country.
+        _column("country", "string", absent="Unspecified"),
     ),
     left_out=(
         Condition(name="no customer id", where="customer_id IS NULL"),
