@@ -87,7 +87,11 @@ def test_a_run_is_taken_from_the_cache_of_the_other_line(shared: Shared) -> None
     for ran, repeated in ((first, again), (anew, back)):
         assert (ran["outcome"], repeated["outcome"]) == ("pushed", "unchanged")
         assert repeated["pushed"] == ran["pushed"]
-        assert {node["name"] for node in repeated["nodes"] if node["state"] == "run"} == {"Evaluator", "Pusher"}
+        assert {node["name"] for node in repeated["nodes"] if node["state"] == "run"} == {
+            "DataGate",
+            "Evaluator",
+            "Pusher",
+        }
 
 
 def test_a_model_is_judged_against_the_champion_of_the_other_line(shared: Shared) -> None:
