@@ -87,6 +87,28 @@ class Bound(Range):
     reason: Reason
 
 
+class Limit(Range):
+    """A range, and why it is this one: `reason`, for the people who read a refusal."""
+
+    reason: Reason
+
+
+class Distances(_Plain):
+    """How far the values of each feature may be from those of other examples: 0 is alike, 1 has nothing in common.
+
+    Compared are the schema's serving inputs, numbers and those with a domain, and whatever `features` names.
+
+    Attributes:
+      numeric: of numeric features, by Jensen-Shannon divergence (base 2, on quantiles).
+      categorical: of the others, by L-infinity: the greatest difference between the shares of one value.
+      features: feature -> limit in the place of its kind's.
+    """
+
+    numeric: Limit = Limit(upper=0.2, reason="random halves of one set of examples reach .16 with 100 rows in each")
+    categorical: Limit = Limit(upper=0.2, reason="splits of one set of examples reach .13 with 93 rows in the smaller")
+    features: dict[str, Limit] = {}
+
+
 class DataSettings(_Plain):
     """Which data a run reads. Models extend it.
 
@@ -190,7 +212,11 @@ class GateSettings(_Plain):
 
     Attributes:
       max_quarantined_share: share of raw rows that may be unusable, 0 to 1.
-      allowed_anomalies: feature name -> reason why its anomalies may pass the data gate.
+      allowed_anomalies: feature name -> reason why its anomalies, drift and skew may pass the data gate.
+      drift: limits between the training split and that of the last pushed run.
+      skew: limits between the training split and each other split.
+      growth: training examples / those of the last pushed run.
+      min_compared_rows: drift, skew and growth are bounded only where both sides have at least so many rows.
       bounds: metric name -> bounds of the model gate.
       min_slice_rows: bounds hold only on slices with at least so many rows of the eval split.
       serving_tolerance: greatest relative difference between two answers to the same rows.
@@ -199,6 +225,12 @@ class GateSettings(_Plain):
 
     max_quarantined_share: float = Field(default=0.01, ge=0, le=1)
     allowed_anomalies: dict[str, Reason] = {}
+    drift: Distances = Distances()
+    skew: Distances = Distances()
+    growth: Limit = Limit(
+        lower=0.6, upper=1.7, reason="half of the examples gone, or all of them twice, is an accident"
+    )
+    min_compared_rows: int = Field(default=100, ge=1)
     bounds: dict[str, Bound] = {}
     min_slice_rows: int = Field(default=30, ge=1)
     serving_tolerance: float = Field(default=1e-5, gt=0, le=0.01)

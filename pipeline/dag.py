@@ -32,6 +32,9 @@ class Choices:
       ingestion: example generator; output `examples` with the splits train, eval and test.
       schema_file: the curated schema, at a path that changes with its content (TFX's cache key is the path).
       champion: strategy that finds the model to beat, and the artifacts it looks at besides models.
+      reference: strategy that finds the statistics of the last pushed run, and the artifacts it looks at besides
+        statistics. None where the orchestrator runs no strategy of ours, as on Vertex: no drift is judged there, and
+        the data gate's report says so.
       push_destination: folder that receives pushed models.
       push_executor: how it is pushed.
       push_config: what the push executor is told.
@@ -48,6 +51,7 @@ class Choices:
     push_destination: str
     push_executor: executor_spec.ExecutorSpec
     push_config: Mapping[str, Any]
+    reference: tuple[type[ResolverStrategy], Mapping[str, type]] | None = None
     trainer_executor: executor_spec.ExecutorSpec | None = None
     checkpoints: str | None = None
     beam_args: Sequence[str] = field(default_factory=list)
@@ -70,11 +74,13 @@ def create_pipeline(model: Model, settings: Settings, *, name: str, root: str, c
     importer = ImportSchemaGen(schema_file=choices.schema_file)
     schema = importer.outputs["schema"]
     validator = ExampleValidator(statistics=statistics.outputs["statistics"], schema=schema)
+    reference = _reference(choices)
     data_gate = DataGate(
         examples=examples,
         statistics=statistics.outputs["statistics"],
         schema=schema,
         anomalies=validator.outputs["anomalies"],
+        reference=reference and reference.outputs["statistics"],
         gates=settings.gates,
     )
     transform = _transform(model, settings, examples, schema)
@@ -82,7 +88,7 @@ def create_pipeline(model: Model, settings: Settings, *, name: str, root: str, c
     trainer = _trainer(model, settings, transform, schema, choices)
     trained = trainer.outputs["model"]
     serving_gate = ServingGate(examples=examples, schema=schema, trained=trained, model=model, settings=settings)
-    champion = _champion(choices)
+    champion = _lookup("Champion", choices.champion, model=standard_artifacts.Model)
     champion.add_upstream_node(serving_gate)
     evaluator = Evaluator(
         examples=examples,
@@ -111,6 +117,7 @@ def create_pipeline(model: Model, settings: Settings, *, name: str, root: str, c
             statistics,
             importer,
             validator,
+            *filter(None, [reference]),
             data_gate,
             transform,
             trainer,
@@ -161,11 +168,16 @@ def _trainer(model: Model, settings: Settings, transform: Transform, schema: Cha
     )
 
 
-def _champion(choices: Choices) -> Resolver:
-    strategy, kinds = choices.champion
-    channels = {key: Channel(type=kind) for key, kind in kinds.items()}
-    resolver = Resolver(strategy_class=strategy, model=Channel(type=standard_artifacts.Model), **channels)
-    return resolver.with_id("Champion")
+def _reference(choices: Choices) -> Resolver | None:
+    if choices.reference is None:
+        return None
+    return _lookup("Reference", choices.reference, statistics=standard_artifacts.ExampleStatistics)
+
+
+def _lookup(name: str, choice: tuple[type[ResolverStrategy], Mapping[str, type]], **wanted: type) -> Resolver:
+    strategy, kinds = choice
+    channels = {key: Channel(type=kind) for key, kind in {**wanted, **kinds}.items()}
+    return Resolver(strategy_class=strategy, **channels).with_id(name)
 
 
 def _module(dotted: str) -> str:

@@ -1,6 +1,7 @@
 """The data gate: stops a run whose raw rows or examples are not what they should be.
 
-TFX's ExampleValidator only reports; this component reads its anomalies, and what ingestion counted, and raises.
+TFX's ExampleValidator only reports; this component reads its anomalies, what ingestion counted, and how far the
+examples are from those of the last pushed run and the splits from one another, and raises.
 """
 
 from __future__ import annotations
@@ -14,16 +15,28 @@ from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_p
 from tfx import types
 from tfx.components.statistics_gen import stats_artifact_utils
 from tfx.dsl.components.base import base_component, base_executor, executor_spec
+from tfx.dsl.io import fileio
 from tfx.types import artifact_utils, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 from tfx.utils import io_utils
 
-from pipeline.contract import GateSettings
+from pipeline.contract import GateSettings, UserError
+from pipeline.drift import TRAINING_SPLIT, distribution_checks
 from pipeline.fingerprint import digest_code
 from pipeline.gate import GateReport, conclude
 from pipeline.ingestion.example_files import REPORT
 from pipeline.ingestion.raw import RawReport
 from pipeline.verdict import Check, at_most
+
+JUDGED_BY = {
+    "max_quarantined_share",
+    "allowed_anomalies",
+    "drift",
+    "skew",
+    "growth",
+    "min_compared_rows",
+}
+"""The gates' settings that this gate depends on; others do not run it again."""
 
 WHOLE_SPLIT = "the whole split"
 """What stands in the place of a feature's name for an anomaly of no feature."""
@@ -182,8 +195,7 @@ class DataGateSpec(ComponentSpec):  # type: ignore[misc]
     """What the data gate reads and writes."""
 
     PARAMETERS = {
-        "max_quarantined_share": ExecutionParameter(type=float),
-        "allowed_anomalies": ExecutionParameter(type=str),
+        "gates": ExecutionParameter(type=str),
         "code": ExecutionParameter(type=str),
     }
     INPUTS = {
@@ -191,6 +203,7 @@ class DataGateSpec(ComponentSpec):  # type: ignore[misc]
         "statistics": ChannelParameter(type=standard_artifacts.ExampleStatistics),
         "schema": ChannelParameter(type=standard_artifacts.Schema),
         "anomalies": ChannelParameter(type=standard_artifacts.ExampleAnomalies),
+        "reference": ChannelParameter(type=standard_artifacts.ExampleStatistics, optional=True),
     }
     OUTPUTS = {"report": ChannelParameter(type=GateReport)}
 
@@ -204,25 +217,50 @@ class Executor(base_executor.BaseExecutor):  # type: ignore[misc]
         output_dict: dict[str, list[types.Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        """Checks raw rows, anomalies and unknown values of every split; see the base class for the arguments.
+        """Checks raw rows, anomalies, unknown values, drift and skew; see the base class for the arguments.
 
         Raises:
           GateRefusal: at least one check did not pass.
+          UserError: a limit names no feature, or the last pushed run's statistics are gone.
         """
-        single = {key: artifact_utils.get_single_instance(found) for key, found in input_dict.items()}
+        single = {key: artifact_utils.get_single_instance(found) for key, found in input_dict.items() if found}
         schema = io_utils.SchemaReader().read(io_utils.get_only_uri_in_dir(single["schema"].uri))
-        allowed = json.loads(exec_properties["allowed_anomalies"])
+        gates = GateSettings.model_validate_json(exec_properties["gates"])
         checks: list[Check] = []
         ingestion = Path(single["examples"].uri) / REPORT
         if ingestion.exists():
             report = RawReport.model_validate_json(ingestion.read_bytes())
-            checks += raw_checks(report, exec_properties["max_quarantined_share"])
-        for split in artifact_utils.decode_split_names(single["examples"].split_names):
-            statistics = stats_artifact_utils.load_statistics(single["statistics"], split).proto().datasets[0]
+            checks += raw_checks(report, gates.max_quarantined_share)
+        splits = {
+            split: _read_statistics(single["statistics"], split)
+            for split in artifact_utils.decode_split_names(single["examples"].split_names)
+        }
+        for split, statistics in splits.items():
             anomalies = _read_anomalies(single["anomalies"], split)
-            checks += anomaly_checks(split, anomalies, schema, statistics, allowed)
-            checks += unknown_value_checks(split, schema, statistics, allowed)
+            checks += anomaly_checks(split, anomalies, schema, statistics, gates.allowed_anomalies)
+            checks += unknown_value_checks(split, schema, statistics, gates.allowed_anomalies)
+        checks += distribution_checks(splits, _read_reference(input_dict.get("reference")), schema, gates)
         conclude(checks, Path(artifact_utils.get_single_uri(output_dict["report"])))
+
+
+def _read_statistics(artifact: types.Artifact, split: str) -> statistics_pb2.DatasetFeatureStatistics:
+    return stats_artifact_utils.load_statistics(artifact, split).proto().datasets[0]
+
+
+def _read_reference(artifacts: list[types.Artifact] | None) -> statistics_pb2.DatasetFeatureStatistics | str:
+    """Returns the statistics of the last pushed run's training split, or why there are none."""
+    if artifacts is None:
+        return "this runner looks for no pushed run"
+    if not artifacts:
+        return "no run of this pipeline has pushed from this root yet"
+    artifact = artifact_utils.get_single_instance(artifacts)
+    if not fileio.exists(artifact.uri):
+        raise UserError(
+            expected=f"the statistics of the last pushed run in {artifact.uri}, to compare this run's with",
+            received="no such folder",
+            todo="bring it back, or start anew with another --root",
+        )
+    return _read_statistics(artifact, TRAINING_SPLIT)
 
 
 def _read_anomalies(artifact: types.Artifact, split: str) -> anomalies_pb2.Anomalies:
@@ -243,17 +281,27 @@ class DataGate(base_component.BaseComponent):  # type: ignore[misc]
         statistics: types.BaseChannel,
         schema: types.BaseChannel,
         anomalies: types.BaseChannel,
+        reference: types.BaseChannel | None = None,
         gates: GateSettings,
     ) -> None:
-        """Builds the component from upstream channels and its own part of the settings."""
+        """Builds the component from upstream channels and its own part of the settings.
+
+        Args:
+          examples: what is judged, with the report of ingestion beside it.
+          statistics: of the examples.
+          schema: the curated one.
+          anomalies: of the statistics, by ExampleValidator.
+          reference: statistics of the last pushed run, or of none if there is none; None if nobody looked.
+          gates: limits.
+        """
         super().__init__(
             DataGateSpec(
                 examples=examples,
                 statistics=statistics,
                 schema=schema,
                 anomalies=anomalies,
-                max_quarantined_share=gates.max_quarantined_share,
-                allowed_anomalies=json.dumps(gates.allowed_anomalies, sort_keys=True),
+                reference=reference,
+                gates=json.dumps(gates.model_dump(mode="json", include=JUDGED_BY), sort_keys=True),
                 code=digest_code(__name__),
                 report=types.Channel(type=GateReport),
             )

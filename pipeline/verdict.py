@@ -87,6 +87,25 @@ def at_most(
     )
 
 
+def within(
+    bound: Range, value: float, *, gate: Literal["data", "serving", "model"], metric: str, where: str, note: str = ""
+) -> Check:
+    """Returns the check that a finite number is in a range; the note is for a number that is not."""
+    below = bound.lower - value if bound.lower is not None else 0.0
+    above = value - bound.upper if bound.upper is not None else 0.0
+    missed = max(0.0, below, above)
+    return Check(
+        gate=gate,
+        metric=metric,
+        slice=where,
+        bound=bound_text(bound),
+        value=value,
+        shortfall=missed or None,
+        passed=not missed,
+        note=note if missed else "",
+    )
+
+
 def bound_text(bound: Range) -> str:
     """Writes a bound as text that follows "must be".
 

@@ -16,7 +16,7 @@ from tfx.orchestration import metadata
 from tfx.types import standard_artifacts
 
 from pipeline import predictions
-from pipeline.champion import LatestPushedModelStrategy
+from pipeline.champion import LatestPushedModelStrategy, PushedStatisticsStrategy
 from pipeline.contract import Pictures, Query, UserError
 from pipeline.dag import Choices, create_pipeline
 from pipeline.fingerprint import digest_code
@@ -106,6 +106,10 @@ def _choices(run: Run, held: list[Version]) -> Choices:
         ingestion=_ingestion(run),
         schema_file=str(addressed_schema(run)),
         champion=(LatestPushedModelStrategy, {"pushed_model": standard_artifacts.PushedModel}),
+        reference=(
+            PushedStatisticsStrategy,
+            {"model": standard_artifacts.Model, "pushed_model": standard_artifacts.PushedModel},
+        ),
         push_destination=run.destination,
         push_executor=executor_spec.ExecutorClassSpec(AtomicPushExecutor),
         push_config=_push_config(run, held),

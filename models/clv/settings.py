@@ -8,7 +8,16 @@ from typing import Literal
 from pydantic import Field
 
 from models.clv.training_settings import Training
-from pipeline.contract import Bound, FeatureSettings, GateSettings, Range, Settings, TableSettings
+from pipeline.contract import (
+    Bound,
+    Distances,
+    FeatureSettings,
+    GateSettings,
+    Limit,
+    Range,
+    Settings,
+    TableSettings,
+)
 
 COLUMNS = {
     "invoice": "InvoiceNo",
@@ -62,6 +71,20 @@ class Gates(GateSettings):
             lower=0.5, reason="the customers at the top of the list must bring well over their share of the revenue"
         ),
     }
+
+    drift: Distances = Distances(
+        categorical=Limit(
+            upper=0.08, reason="half a year moved no country's share by more than .01 in UCI Online Retail"
+        ),
+        features={
+            # They count days up to the cut-off, and grow with the archive until it is as long as customers stay.
+            "tenure_days": Limit(
+                upper=0.6, reason="five months more of the same archive come to .56, half a year of it lost to .64"
+            ),
+            "customer_age": Limit(upper=0.3, reason="five months more of the same archive come to .2"),
+            "days_since_last_purchase": Limit(upper=0.3, reason="five months more of the same archive come to .2"),
+        },
+    )
 
 
 class ClvSettings(Settings):

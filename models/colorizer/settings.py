@@ -5,7 +5,13 @@ from __future__ import annotations
 from pydantic import Field
 
 from models.colorizer.training_settings import Training
-from pipeline.contract import Bound, FeatureSettings, GateSettings, Range, Settings
+from pipeline.contract import Bound, Distances, FeatureSettings, GateSettings, Limit, Range, Settings
+
+_BRIGHT = Limit(upper=0.2, reason="random halves of 491 photos reach .05, and photos half as bright .6")
+_COLOURFUL = Limit(upper=0.2, reason="random halves of 491 photos reach .06, and photos half as colourful .33")
+_CLASS = Limit(upper=0.15, reason="random halves of 491 photos reach .09, and .2 where every second class is gone")
+_SPLIT_CLASS = Limit(upper=0.2, reason="of five classes alike, splits of 300 and 100 pictures reach .13 by chance")
+# Neither width nor height: they are the camera's, and scatter up to .3 by themselves.
 
 
 class Features(FeatureSettings):
@@ -23,6 +29,10 @@ class Gates(GateSettings):
 
     max_quarantined_share: float = Field(default=0.05, ge=0, le=1)
     serving_tolerance: float = Field(default=1e-4, gt=0, le=0.01)
+    drift: Distances = Distances(features={"mean_luminance": _BRIGHT, "colourfulness": _COLOURFUL, "class": _CLASS})
+    skew: Distances = Distances(
+        features={"mean_luminance": _BRIGHT, "colourfulness": _COLOURFUL, "class": _SPLIT_CLASS}
+    )
     bounds: dict[str, Bound] = {
         "mse_vs_gray": Bound(upper=0.99, reason="colours that are further off than none at all help nobody"),
         "mse_vs_tint": Bound(

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from ml_metadata.metadata_store import MetadataStore
+from ml_metadata.proto import metadata_store_pb2 as mlmd
 from tfx.components.pusher.component import Pusher
 from tfx.dsl.components.base.executor_spec import ExecutorClassSpec
 from tfx.dsl.components.common.importer import Importer
@@ -18,7 +19,7 @@ from tfx.proto import pusher_pb2
 from tfx.types import standard_artifacts
 from tfx.types.channel import Channel
 
-from pipeline.champion import LatestPushedModelStrategy
+from pipeline.champion import LatestPushedModelStrategy, PushedStatisticsStrategy
 from pipeline.contract import Settings
 from pipeline.push import custom_config, verify, versions
 from pipeline.push.executor import AtomicPushExecutor
@@ -127,3 +128,55 @@ def test_the_newest_push_of_a_known_model_decides(
     resolved = LatestPushedModelStrategy().resolve_artifacts(None, given)
     assert [model.id for model in resolved["model"]] == ([] if champion is None else [champion])
     assert len(resolved["pushed_model"]) == len(resolved["model"])
+
+
+# --- the reference for drift ---------------------------------------------------------------------
+
+
+class History:
+    """Runs of a pipeline in a real metadata store: examples, their statistics, and a model trained on them."""
+
+    def __init__(self) -> None:
+        self.store = MetadataStore(mlmd.ConnectionConfig(fake_database=mlmd.FakeDatabaseConfig()))
+        names = ("Examples", "ExampleStatistics", "TransformGraph", "Model")
+        self.kinds = {name: self.store.put_artifact_type(mlmd.ArtifactType(name=name)) for name in names}
+        self.step = self.store.put_execution_type(mlmd.ExecutionType(name="step"))
+        self.given: dict[str, list[Any]] = {"statistics": [], "model": [], "pushed_model": []}
+
+    def made(self, kind: str, *sources: int) -> int:
+        (artifact,) = self.store.put_artifacts([mlmd.Artifact(type_id=self.kinds[kind])])
+        (execution,) = self.store.put_executions([mlmd.Execution(type_id=self.step)])
+        ends = [*((mlmd.Event.INPUT, source) for source in sources), (mlmd.Event.OUTPUT, artifact)]
+        self.store.put_events([mlmd.Event(type=end, artifact_id=at, execution_id=execution) for end, at in ends])
+        return int(artifact)
+
+    def run(self, pushed: int, *, order: tuple[str, ...] = ("statistics", "model")) -> int:
+        """Returns the id of the run's statistics."""
+        examples = self.made("Examples")
+        ids = {}
+        for what in order:
+            sources = {"statistics": [examples], "model": [self.made("TransformGraph", examples), examples]}[what]
+            ids[what] = self.made({"statistics": "ExampleStatistics", "model": "Model"}[what], *sources)
+        statistics = standard_artifacts.ExampleStatistics()
+        statistics.id = ids["statistics"]
+        self.given["statistics"].append(statistics)
+        self.given["model"].append(_model(ids["model"]))
+        self.given["pushed_model"].append(_push(1000 + ids["model"], of=ids["model"], pushed=pushed))
+        return ids["statistics"]
+
+    def reference(self) -> list[int]:
+        found = PushedStatisticsStrategy().resolve_artifacts(self.store, dict(self.given))
+        return [statistics.id for statistics in found["statistics"]]
+
+
+def test_the_reference_is_what_the_last_pushed_model_was_trained_on() -> None:
+    history = History()
+    assert history.reference() == []
+    history.run(pushed=0)
+    assert history.reference() == []
+    first = history.run(pushed=1)
+    history.run(pushed=0)
+    assert history.reference() == [first]
+    second = history.run(pushed=1, order=("model", "statistics"))
+    history.run(pushed=0)
+    assert history.reference() == [second]

@@ -80,7 +80,7 @@ def test_first_run_pushes_a_model_with_a_manifest(three_runs: list[RunResult], r
 
 def test_second_run_judges_again_and_pushes_nothing(three_runs: list[RunResult]) -> None:
     second = three_runs[1]
-    assert nodes(second, "run") == {"Evaluator", "Pusher"}
+    assert nodes(second, "run") == {"DataGate", "Evaluator", "Pusher"}
     assert (second.outcome, second.exit_code, second.pushed) == ("unchanged", 0, three_runs[0].pushed)
     (champion,) = [check for check in second.checks if "champion" in check.bound]
     assert champion.passed
@@ -133,12 +133,13 @@ def imported(folder: Path) -> Model:
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """A folder of the tiny model to edit, whose runs share a root, after a first run."""
+    """A folder of the tiny model to edit, whose runs share a root, after a push and a run that found it to compare."""
     folder = tmp_path_factory.mktemp("copies") / "tiny_copy"
     shutil.copytree(Path(tiny.__file__).parent, folder, ignore=shutil.ignore_patterns("__pycache__"))
     sys.path.insert(0, str(folder.parent))
     tiny.write_sample(folder / "data.csv")
-    run(imported(folder), folder.parent / "root", folder / "data.csv")
+    for _ in range(2):
+        run(imported(folder), folder.parent / "root", folder / "data.csv")
     yield folder
     sys.path.remove(str(folder.parent))
 
@@ -175,7 +176,8 @@ def test_an_edit_runs_again_what_it_concerns(
 )
 def test_a_setting_runs_again_what_it_concerns(copy: Path, settings: dict[str, Any], again: set[str]) -> None:
     result = run(imported(copy), copy.parent / "root", copy / "data.csv", **settings)
-    assert nodes(result, "run") <= again
+    # The data gate compares anew once other data was pushed, as the edit of data above does.
+    assert nodes(result, "run") <= again | {"DataGate"}
     assert nodes(result, "run") >= again - {"Evaluator"}
 
 
@@ -236,6 +238,39 @@ def test_too_many_unusable_rows_are_refused_with_their_reasons(root: Path, pushe
     assert check.value == pytest.approx(10 / 610)
     assert check.note == "10 of 610 rows are unusable: 10 x x: expected float"
     assert result.counts["quarantined"] == 10
+
+
+def test_drifted_data_is_refused_again_and_again_by_the_last_pushed_run(
+    root: Path, three_runs: list[RunResult], pushed: str, tmp_path: Path
+) -> None:
+    drifted = tmp_path / "points.csv"
+    write_scaled(drifted, by=0.5)
+    for _ in range(2):
+        result = run(tiny.MODEL, root, drifted, data={"line": "sample"})
+        assert refusals(result) == [("data", "drift of x", "train")]
+        (check,) = [check for check in result.checks if not check.passed]
+        assert check.bound == "<= 0.2"
+        assert check.shortfall == pytest.approx(float(check.value) - 0.2)
+        assert check.note.startswith("its median is 2.5, and 5 in the last pushed run; ")
+    back = run(tiny.MODEL, root)
+    drift = {check.metric: check.value for check in back.checks if check.slice == "train" and check.gate == "data"}
+    assert (back.outcome, drift["drift of x"], drift["growth"]) == ("unchanged", 0, 1)
+
+
+def test_a_first_run_says_that_there_is_nothing_to_compare_with(three_runs: list[RunResult]) -> None:
+    (check,) = [check for check in three_runs[0].checks if check.metric == "drift"]
+    assert (check.passed, check.value) == (True, "unknown")
+    assert check.note == "no run of this pipeline has pushed from this root yet: there is nothing to compare with"
+    skew = {(check.metric, check.slice) for check in three_runs[0].checks if check.metric.startswith("skew")}
+    assert skew == {("skew of x", "eval"), ("skew of x", "test")}
+
+
+def write_scaled(path: Path, by: float) -> None:
+    """The tiny model's sample with every x scaled; y still is 3 x + 2."""
+    tiny.write_sample(path)
+    header, *rows = path.read_text().splitlines()
+    scaled = [(name, float(x) * by) for name, x, _ in (row.split(",") for row in rows)]
+    path.write_text("\n".join([header, *(f"{name},{x},{3 * x + 2}" for name, x in scaled)]) + "\n")
 
 
 def test_an_allowed_anomaly_passes_with_its_reason(root: Path) -> None:
@@ -302,6 +337,7 @@ def test_the_same_function_compiles_for_kubeflow(name: str, tmp_path: Path) -> N
     tasks = spec["root"]["dag"]["tasks"]
     assert {"ExampleGen", "DataGate", "Transform", "Trainer", "ServingGate", "Evaluator", "Pusher"} < set(tasks)
     assert "DataGate" in tasks["Transform"]["dependentTasks"]
+    assert "Reference" not in tasks, "Vertex runs no resolver strategy of ours: drift is not judged there"
     assert "ServingGate" in tasks["Evaluator"]["dependentTasks"]
     source = "gs://bucket/photos.tar" if name == "colorizer" else "FROM project.shop.sales"
     assert source in json.dumps(spec)

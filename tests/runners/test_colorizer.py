@@ -111,7 +111,7 @@ def test_a_second_run_meets_the_champion(pushed: RunResult, pictures: Path, root
     assert (second.outcome, second.pushed) == ("unchanged", pushed.pushed)
     (champion,) = [check for check in second.checks if "champion" in check.bound]
     assert (champion.metric, champion.passed) == ("mse_vs_tint", True)
-    assert {node.name for node in second.nodes if node.state == "run"} == {"Evaluator", "Pusher"}
+    assert {node.name for node in second.nodes if node.state == "run"} == {"DataGate", "Evaluator", "Pusher"}
     # The serving gate was cached, and what it wrote is beside this run too.
     assert second.predictions.keys() == pushed.predictions.keys() == {"eval", "test"}
     for split, file in second.predictions.items():
