@@ -32,8 +32,8 @@ Environment = Annotated[
 Data = Annotated[
     Optional[Path],  # noqa: UP045
     typer.Option(
-        help="Raw input: a table (.csv, .tsv, .txt, .gz of these, .parquet, .xlsx, .duckdb, .sqlite, .db, or a folder of "
-        "such files), or pictures (a folder, .tar, .tar.gz, .zip). "
+        help="Raw input: a table (.csv, .tsv, .txt, .gz of these, .parquet, .xlsx, .duckdb, .sqlite, .db, or a folder "
+        "of such files), or pictures (a folder, .tar, .tar.gz, .zip). "
         "A generated sample if left out."
     ),
 ]
