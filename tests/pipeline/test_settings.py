@@ -102,3 +102,33 @@ def test_a_missing_environment_names_those_there_are(tmp_path: Path) -> None:
 def test_line_and_horizon_name_a_pipeline_and_the_cutoff_does_not() -> None:
     assert pipeline_name(MODEL, clv("line=shop", "cutoff=2011-09-01")) == "clv-shop-horizon_days-91"
     assert pipeline_name(MODEL, clv("horizon_days=30")) == "clv-main-horizon_days-30"
+
+
+# --- names of columns ------------------------------------------------------------------------------------
+
+
+def test_a_column_gets_another_name_and_the_others_keep_theirs() -> None:
+    settings = clv("columns.country=null", "columns.date=When")
+    assert settings.data.model_dump()["columns"] == {
+        "invoice": "InvoiceNo",
+        "date": "When",
+        "quantity": "Quantity",
+        "unit_price": "UnitPrice",
+        "customer_id": "CustomerID",
+        "country": None,
+    }
+
+
+@pytest.mark.parametrize(
+    ("assignment", "message"),
+    [
+        ("columns.customer=Kunde", r"one of the columns invoice, date, .*; received 'customer'; did you mean"),
+        ("columns.date=null", "a column of the file for date, which cannot be done without"),
+        ("columns.date=No", r"data.columns: .*valid string; received False"),
+        ("separator=;", r"data.separator: .*'comma', 'semicolon', 'tab' or 'pipe'"),
+        ("date_format=DD.MM.YYYY", r"data.date_format: .*day, month and year"),
+    ],
+)
+def test_how_a_table_is_written_is_checked_in_plain_words(assignment: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        clv(assignment)
