@@ -85,8 +85,9 @@ def _until_interrupted(run: Run, observe: Observer, interrupt: Interrupt) -> Run
     seen: list[NodeEvent] = []
 
     def note(event: NodeEvent) -> None:
+        # Nor is it a gate's verdict what a gate found whose child the same Ctrl-C ended.
         stopped = interrupt.signal and event.state == "failed"
-        seen.append(replace(event, state="interrupted") if stopped else event)
+        seen.append(replace(event, state="interrupted", checks=()) if stopped else event)
         observe(seen[-1])
         if event.state not in ENDED:
             interrupt.check()
