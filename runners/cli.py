@@ -104,9 +104,8 @@ def sample_data(
         _write_sample(contract, path, seed, _rewriters(contract, spoilt, dialect))
     except OSError as error:
         raise UserError(expected="a place to write to", received=str(error), todo="choose another --out") from error
-    Console().print(
-        f"Wrote {path}: generated, nothing in it is real. Try: pipelines run {model} --data {path}", soft_wrap=True
-    )
+    hint = f"doctor --data {path}" if dialect else f"run {model} --data {path}"
+    Console().print(f"Wrote {path}: generated, nothing in it is real. Try: pipelines {hint}", soft_wrap=True)
 
 
 def _rewriters(model: Model, spoilt: bool, dialect: str | None) -> list[str]:

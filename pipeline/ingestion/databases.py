@@ -56,7 +56,8 @@ def _is_sqlite(path: Path) -> bool:
 
 def _check_closed(path: Path) -> None:
     """Changes that wait in a file beside the database would be neither read nor seen in its digest."""
-    for beside in (path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}.wal")):
+    for ending in ("-wal", "-journal", ".wal"):
+        beside = path.with_name(f"{path.name}{ending}")
         if beside.exists() and beside.stat().st_size:
             raise UserError(
                 expected=f"a database that no program has open: {path.name}",
