@@ -25,6 +25,8 @@ class Board:
 
     def write_network(self, epoch: int, model: keras.Model) -> None:
         """Adds histograms of a network's weights."""
+        if not self.shows:
+            return
         with self.writer.as_default(step=epoch):
             for variable in model.trainable_variables:
                 tf.summary.histogram(variable.path, variable.value)
