@@ -172,7 +172,9 @@ def test_an_empty_folder(tmp_path: Path) -> None:
     assert "received 0 files" in refusal(tmp_path)
 
 
-@pytest.mark.parametrize("content", [b"", b"Breed,File\nPug,1.jpg\n" * 99, FILES["top.webp"], gzip.compress(b"a,b\n", mtime=0)])
+@pytest.mark.parametrize(
+    "content", [b"", b"Breed,File\nPug,1.jpg\n" * 99, FILES["top.webp"], gzip.compress(b"a,b\n", mtime=0)]
+)
 def test_files_that_are_no_archive(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "set.tar").write_bytes(content)
     assert refusal(tmp_path / "set.tar") == (
