@@ -191,7 +191,7 @@ def test_a_few_real_photos_become_examples(real_data: Path, root: Path, tmp_path
         root,
         tmp_path / "photos",
         data={"line": "photos"},
-        training={"network": "reference", "epochs": 1, "batch_size": 8, "early_stopping": False},
+        training={"network": "reference", "epochs": 1, "early_stopping": False},
     )
     assert result.counts == {"read": 120, "quarantined": 0, "usable": 120} | {
         "left out: system file": 0,

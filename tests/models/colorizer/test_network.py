@@ -15,9 +15,12 @@ from models.colorizer.training_settings import Training
 TINT = (-0.04, 0.03)
 
 
+SMALL = {"members": 2, "filters": (4, 6, 8), "saturation": 1.0}
+
+
 def _build(**settings: Any) -> keras.Model:
     keras.utils.set_random_seed(1)
-    chosen = {"members": 2, "filters": (4, 6, 8), "saturation": 1.0, **settings}
+    chosen = settings if settings.get("network") == "reference" else {**SMALL, **settings}
     return network.build(Training(**chosen).model_dump(mode="json"), TINT)
 
 

@@ -20,7 +20,7 @@ from models.colorizer.training_settings import Training
 from pipeline.ingestion.decoding import Picture, decode
 
 SIZE = 32
-NETWORKS = ("chroma", "reference")
+NETWORKS = {"chroma": Training(members=2, filters=(8, 8, 8)), "reference": Training(network="reference")}
 WITHOUT_KERAS = """
 import sys
 sys.modules["keras"] = sys.modules["tf_keras"] = None
@@ -47,7 +47,7 @@ np.savez(answered, **answers)
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
     """A network that paints something, untrained."""
     keras.utils.set_random_seed(3)
-    model = network.build(Training(network=request.param, members=2, filters=(8, 8, 8)).model_dump(), (-0.05, 0.1))
+    model = network.build(NETWORKS[request.param].model_dump(), (-0.05, 0.1))
     for variable in model.trainable_variables:
         variable.assign_add(keras.random.normal(variable.shape, stddev=0.05))
     path = str(tmp_path_factory.mktemp("served") / request.param)
