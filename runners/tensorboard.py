@@ -7,8 +7,6 @@ import sys
 import types
 from pathlib import Path
 
-import numpy as np
-
 from pipeline.contract import UserError
 from runners.run import RunResult
 
@@ -70,7 +68,7 @@ def start(folder: Path, port: int) -> str:
     Raises:
       UserError: it cannot serve at that port.
     """
-    _allow_newer_libraries()
+    _allow_missing_pkg_resources()
     from tensorboard import default, program
 
     board = program.TensorBoard(plugins=default.get_static_plugins())
@@ -87,14 +85,11 @@ def start(folder: Path, port: int) -> str:
         ) from error
 
 
-def _allow_newer_libraries() -> None:
-    """Stands in for what TensorBoard 2.16 asks of setuptools and numpy, and what these have dropped.
+def _allow_missing_pkg_resources() -> None:
+    """Stands in for what TensorBoard 2.16 imports and setuptools has dropped; later ones do not ask for it.
 
-    It needs pkg_resources for two things that are not used here: plugins of other packages, and the version of the
-    process that `load_fast` starts. Of numpy it needs the old names of two types.
+    It needs it for two things that are not used here: plugins of other packages, and the version of the process that
+    `load_fast` starts.
     """
     if importlib.util.find_spec("pkg_resources") is None:
         sys.modules["pkg_resources"] = types.ModuleType("pkg_resources")
-    for old, new in (("string_", np.bytes_), ("unicode_", np.str_)):
-        if not hasattr(np, old):
-            setattr(np, old, new)
