@@ -206,7 +206,8 @@ def _champion_bound(metric: Metric, worsening: float, champion: float) -> str:
 def _unexplained(result: Any) -> Check:
     """TFMA refused for a reason of its own, such as a slice that has no rows at all."""
     messages = [failure.message for found in result.metric_validations_per_slice for failure in found.failures]
-    missing = ["/".join(spec.feature_keys) or OVERALL for spec in result.missing_slices]
+    named = ["/".join(spec.feature_keys) or OVERALL for spec in result.missing_slices]
+    missing = sorted(named, key=lambda name: (name != OVERALL, name))
     reasons = [*filter(None, messages), *(f"no rows in slice {name}" for name in missing)]
     return Check(
         gate="model",

@@ -187,12 +187,12 @@ def test_a_few_real_photos_become_examples(real_data: Path, root: Path, tmp_path
     shutil.unpack_archive(real_data / "pets" / "oxford_pets.tar", tmp_path / "photos")
     for path in sorted((tmp_path / "photos" / "images").iterdir())[120:]:
         path.unlink()
-    result = run(
-        root,
-        tmp_path / "photos",
-        data={"line": "photos"},
-        training={"network": "reference", "epochs": 1, "early_stopping": False},
-    )
+    chosen = {
+        "data": {"line": "photos"},
+        "features": {"size": 64},
+        "training": {"network": "reference", "epochs": 1, "early_stopping": False},
+    }
+    result = execute(prepare(MODEL, root, data=tmp_path / "photos", layers=(chosen,)))
     assert result.counts == {"read": 120, "quarantined": 0, "usable": 120} | {
         "left out: system file": 0,
         "left out: copy of another picture": 0,

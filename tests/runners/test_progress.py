@@ -81,7 +81,7 @@ def of(stopped: Stopped, kind: str, **fields: object) -> list[dict[str, Any]]:
 
 def test_json_lines_tell_of_nodes_epochs_and_checks(stopped: Stopped) -> None:
     assert [found["event"] for found in stopped.events[:2]] == ["run", "node"]
-    assert len(of(stopped, "node", state="waiting")) == 11
+    assert len(of(stopped, "node", state="waiting")) == 12
     (generated,) = of(stopped, "node", node="ExampleGen", state="run")
     assert generated["seconds"] > 0
     assert list(generated["examples"]) == ["train", "eval", "test"]

@@ -27,14 +27,15 @@ RUN_AND_DIE = """
 import json, logging, os, signal, sys
 from types import SimpleNamespace
 from models.colorizer import trainer
+from pipeline.contract import TRAINING_LOGGER
 
 class Killer(logging.Handler):
     def emit(self, record):
         if record.getMessage().startswith("epoch 2 "):
             os.kill(os.getpid(), signal.SIGKILL)
 
-logging.getLogger("models.colorizer.loop").addHandler(Killer())
-logging.getLogger("models.colorizer.loop").setLevel(logging.INFO)
+logging.getLogger(TRAINING_LOGGER).addHandler(Killer())
+logging.getLogger(TRAINING_LOGGER).setLevel(logging.INFO)
 trainer.run_fn(SimpleNamespace(**json.loads(sys.argv[1])))
 """
 

@@ -97,7 +97,7 @@ def test_the_report_on_the_raw_rows_lies_beside_the_splits(raw_query: tuple[RawT
         DuckDBExampleGen(split_queries(query, Settings()), render(query, Settings()), raw, query.table),
         tmp_path / "examples",
     )
-    assert json.loads((tmp_path / "examples" / "ingestion.json").read_text()) == raw.report.model_dump()
+    assert json.loads((tmp_path / "examples" / "ingestion.json").read_text()) == raw.report.model_dump(mode="json")
 
 
 def test_the_same_data_gives_the_same_records_in_the_same_order(
