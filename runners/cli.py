@@ -178,6 +178,7 @@ def tensorboard(
     """Show the curves and histograms of a training, in a browser."""
     import threading
 
+    from runners.interrupt import catching
     from runners.tensorboard import find_training, start
 
     folder = find_training(root, run_id)
@@ -185,7 +186,9 @@ def tensorboard(
     console.print(f"TensorBoard on {folder}", markup=False, soft_wrap=True)
     console.print(f"{start(folder, port)} (Ctrl-C ends it)", markup=False, soft_wrap=True)
     try:
-        threading.Event().wait()
+        # Ends by SIGTERM too, and by Ctrl-C also where a shell's `&` told it to ignore that.
+        with catching():
+            threading.Event().wait()
     except KeyboardInterrupt:
         raise typer.Exit from None
 

@@ -22,7 +22,7 @@ from rich.console import Console
 
 from pipeline.contract import tell_epoch
 from runners.events import Epoch, NodeEvent, training_told_to
-from runners.interrupt import catching
+from runners.interrupt import SIGNALS, catching
 from runners.local import locked
 from runners.progress import JsonLines, Lines
 from runners.run import RunResult
@@ -158,6 +158,7 @@ def test_ctrl_c_leaves_no_process_no_lock_and_no_rest(stopped: Stopped) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interruption_that_a_library_swallowed_is_not_forgotten(number: signal.Signals) -> None:
+    before = [signal.getsignal(handled) for handled in SIGNALS]
     with catching() as interrupt:
         interrupt.check()
         with pytest.raises(KeyboardInterrupt):
@@ -165,8 +166,7 @@ def test_an_interruption_that_a_library_swallowed_is_not_forgotten(number: signa
         with pytest.raises(KeyboardInterrupt):
             interrupt.check()
         assert interrupt.signal is number
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    assert [signal.getsignal(handled) for handled in SIGNALS] == before
 
 
 # --- a terminal ------------------------------------------------------------------------------------------
