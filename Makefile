@@ -15,6 +15,8 @@ UPGRADE ?= --upgrade
 OTHER_LINE ?=
 # Test files that run side by side; each process takes some 2 GB.
 WORKERS ?= 2
+# Compares cache keys of two processes, so it has one to itself.
+KILLING := tests/runners/test_kill.py
 BIN := $(VENV)/bin
 UV := .uv/bin/uv
 READY := $(VENV)/.ready-$(subst /,_,$(PYTHON))
@@ -37,7 +39,8 @@ demo: setup ## Run the sample to a push, then show that a spoilt copy is refused
 	else echo "== Expected exit code 3 (refused by a gate), received $$code. =="; exit 1; fi
 
 test: setup check ## Pass all tests, end-to-end runs included
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(if $(OTHER_LINE),--other-line=$(OTHER_LINE))
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --ignore=$(KILLING) $(if $(OTHER_LINE),--other-line=$(OTHER_LINE))
+	$(BIN)/python -m pytest $(KILLING)
 
 check: setup ## Lint, format, types, import directions
 	$(BIN)/ruff check .
