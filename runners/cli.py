@@ -5,48 +5,23 @@ from __future__ import annotations
 import sys
 import tempfile
 from pathlib import Path
-from typing import Annotated, Any, Optional, cast
+from typing import Annotated, Optional, cast
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
 from pipeline.contract import Model, Query, UserError, find_model, load
-from pipeline.settings import make_settings, read_assignments, read_environment
+from pipeline.settings import make_settings
 from runners.model_commands import add_model_commands
-
-ENVIRONMENTS = Path("deploy/environments")
+from runners.options import Data, Environment, ModelName, Root, Set, layers
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
-
-ModelName = Annotated[str, typer.Argument(metavar="MODEL", help="Name of a folder under models/, such as clv.")]
-Root = Annotated[Path, typer.Option(help="Folder that receives everything that runs write.")]
-Set = Annotated[
-    Optional[list[str]],  # noqa: UP045 -- typer reads the annotation at run time, on Python 3.10 too
-    typer.Option("--set", metavar="KEY=VALUE", help="A setting, such as cutoff=2011-09-01. May be repeated."),
-]
-Environment = Annotated[
-    Optional[str],  # noqa: UP045
-    typer.Option("--env", metavar="NAME", help=f"Settings from {ENVIRONMENTS}/NAME.yaml, under those of --set."),
-]
-Data = Annotated[
-    Optional[Path],  # noqa: UP045
-    typer.Option(
-        help="Raw input: a table (.csv, .tsv, .txt, .gz of these, .parquet, .xlsx, .duckdb, .sqlite, .db, or a folder "
-        "of such files), or pictures (a folder, .tar, .tar.gz, .zip). A generated sample if left out."
-    ),
-]
 
 Sample = Annotated[
     Optional[Path],  # noqa: UP045
     typer.Option(help="File to write; MODEL-sample in the current folder if left out."),
 ]
-
-
-def _layers(model: Model, env: str | None, assignments: list[str] | None) -> tuple[dict[str, Any], ...]:
-    """The layers of settings over the model's defaults: those of the environment, under those of `--set`."""
-    environment = [read_environment(model, ENVIRONMENTS / f"{env}.yaml")] if env else []
-    return (*environment, read_assignments(model, assignments or []))
 
 
 @app.callback()
@@ -75,7 +50,7 @@ def run(
 
     with progress.without_traceback(as_json=as_json):
         contract = find_model(model)
-        prepared = prepare(contract, root, data=data, layers=_layers(contract, env, assignments), use_cache=cache)
+        prepared = prepare(contract, root, data=data, layers=layers(contract, env, assignments), use_cache=cache)
         with (
             output.libraries_log_to(prepared.folder / "tfx.log") as console,
             progress.view(console, quiet=quiet, as_json=as_json) as view,
@@ -148,7 +123,7 @@ def features(
         raise UserError(
             expected="a model that reads a table", received=f"{model}, which reads pictures", todo="name another model"
         )
-    prepared = prepare(contract, root, data=data, layers=_layers(contract, env, assignments))
+    prepared = prepare(contract, root, data=data, layers=layers(contract, env, assignments))
     rows = export_features(cast(RawTable, prepared.raw), contract.source, prepared.settings.features, out)
     Console().print(f"Wrote {rows:,} rows to {out}", soft_wrap=True)
 
@@ -217,7 +192,7 @@ def doctor(
     else:
         contract = table_model(model)
         typed = [*(["--env", env] if env else []), *(word for pair in assignments or [] for word in ("--set", pair))]
-        findings = inspect(contract, data, _layers(contract, env, assignments), typed)
+        findings = inspect(contract, data, layers(contract, env, assignments), typed)
     colours = {"ok": "green", "warning": "yellow", "problem": "red"}
     for finding in findings:
         todo = f" -> {finding.todo}" if finding.todo else ""
@@ -234,7 +209,7 @@ def settings(model: ModelName, assignments: Set = None, env: Environment = None)
     import yaml
 
     contract = find_model(model)
-    resolved = make_settings(contract, *_layers(contract, env, assignments))
+    resolved = make_settings(contract, *layers(contract, env, assignments))
     Console().print(yaml.safe_dump(resolved.model_dump(mode="json"), sort_keys=False), markup=False, soft_wrap=True)
 
 

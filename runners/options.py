@@ -1,0 +1,37 @@
+"""Arguments and options that several commands share. Imports nothing heavy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+
+from pipeline.contract import Model
+from pipeline.settings import read_assignments, read_environment
+
+ENVIRONMENTS = Path("deploy/environments")
+
+ModelName = Annotated[str, typer.Argument(metavar="MODEL", help="Name of a folder under models/, such as clv.")]
+Root = Annotated[Path, typer.Option(help="Folder that receives everything that runs write.")]
+Set = Annotated[
+    Optional[list[str]],  # noqa: UP045 -- typer reads the annotation at run time, on Python 3.10 too
+    typer.Option("--set", metavar="KEY=VALUE", help="A setting, such as cutoff=2011-09-01. May be repeated."),
+]
+Environment = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--env", metavar="NAME", help=f"Settings from {ENVIRONMENTS}/NAME.yaml, under those of --set."),
+]
+Data = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option(
+        help="Raw input: a table (.csv, .tsv, .txt, .gz of these, .parquet, .xlsx, .duckdb, .sqlite, .db, or a folder "
+        "of such files), or pictures (a folder, .tar, .tar.gz, .zip). A generated sample if left out."
+    ),
+]
+
+
+def layers(model: Model, env: str | None, assignments: list[str] | None) -> tuple[dict[str, Any], ...]:
+    """The layers of settings over the model's defaults: those of the environment, under those of `--set`."""
+    environment = [read_environment(model, ENVIRONMENTS / f"{env}.yaml")] if env else []
+    return (*environment, read_assignments(model, assignments or []))

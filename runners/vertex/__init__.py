@@ -1,0 +1,1 @@
+"""Vertex AI: what the DAG is compiled for, rehearsed for and submitted to."""
