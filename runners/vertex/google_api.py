@@ -1,0 +1,125 @@
+"""How Google's APIs are reached, and what their refusals mean: credentials, addresses, errors in plain words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+import google.auth
+import requests
+from google.api_core import exceptions
+from google.auth.credentials import AnonymousCredentials
+from google.auth.exceptions import GoogleAuthError
+from google.auth.transport.requests import AuthorizedSession
+
+from pipeline.contract import UserError
+from runners.vertex.settings import VertexSettings
+
+SCOPES = ("https://www.googleapis.com/auth/cloud-platform",)
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+TIMEOUT_S = 60
+LOGIN = "log in with `gcloud auth application-default login`, or name a key file in GOOGLE_APPLICATION_CREDENTIALS"
+
+
+def is_standin(vertex: VertexSettings) -> bool:
+    """Whether the APIs are played by a server on this machine, which is asked without credentials."""
+    return vertex.api_endpoint is not None and urlsplit(vertex.api_endpoint).hostname in LOOPBACK
+
+
+def credentials(vertex: VertexSettings) -> Any:
+    """Returns application default credentials, or anonymous ones for a local stand-in.
+
+    Raises:
+      UserError: there are none.
+    """
+    if is_standin(vertex):
+        return AnonymousCredentials()
+    with understood(vertex):
+        found, _ = google.auth.default(scopes=SCOPES, quota_project_id=vertex.project)
+        return found
+
+
+def address(vertex: VertexSettings, service: str) -> str:
+    """Returns the address of a Google API, such as `logging`, without a slash at its end."""
+    return (vertex.api_endpoint or f"https://{service}.googleapis.com").rstrip("/")
+
+
+def call(
+    vertex: VertexSettings,
+    service: str,
+    method: str,
+    path: str,
+    *,
+    params: Mapping[str, Any] | None = None,
+    body: Any = None,
+) -> Any:
+    """Asks a Google API that has no client library among our dependencies, and returns its JSON.
+
+    Args:
+      vertex: settings.
+      service: such as `logging` or `serviceusage`.
+      method: of HTTP.
+      path: with version, such as `/v2/entries:list`.
+      params: of the address.
+      body: JSON to send.
+
+    Raises:
+      UserError: the API could not be reached, or refused.
+    """
+    found = credentials(vertex)
+    session = requests.Session() if isinstance(found, AnonymousCredentials) else AuthorizedSession(found)
+    with session, understood(vertex):
+        answer = session.request(
+            method, address(vertex, service) + path, params=dict(params or {}), json=body, timeout=TIMEOUT_S
+        )
+        if not answer.ok:
+            raise exceptions.from_http_response(answer)
+        return answer.json()
+
+
+@contextmanager
+def understood(vertex: VertexSettings) -> Iterator[None]:
+    """Turns what Google's clients raise into a `UserError` that says what to do."""
+    try:
+        yield
+    except GoogleAuthError as error:
+        raise UserError(expected="credentials for Google Cloud", received=_first(error), todo=LOGIN) from error
+    except exceptions.GoogleAPICallError as error:
+        expected, todo = _meaning(vertex, error)
+        raise UserError(expected=expected, received=_first(error), todo=todo) from error
+    except (exceptions.RetryError, requests.RequestException, ConnectionError) as error:
+        raise UserError(
+            expected=f"to reach {vertex.api_endpoint or 'Google Cloud'}",
+            received=_first(error),
+            todo="look at the network, a proxy, or vertex.api_endpoint",
+        ) from error
+
+
+def _meaning(vertex: VertexSettings, error: exceptions.GoogleAPICallError) -> tuple[str, str]:
+    """Returns what was expected, and what to do."""
+    where = f"project {vertex.project}, region {vertex.region}"
+    if isinstance(error, exceptions.Unauthenticated):
+        return "credentials that Google accepts", LOGIN
+    if "has not been used in project" in error.message or "is disabled" in error.message:
+        return (
+            f"the API to be enabled in {where}",
+            "enable it: `terraform apply` in deploy/terraform, see docs/vertex.md",
+        )
+    if isinstance(error, exceptions.Forbidden):
+        return (
+            f"permission for this in {where}",
+            "correct vertex.project, or have the role granted that docs/vertex.md names for this command",
+        )
+    if isinstance(error, exceptions.NotFound):
+        return f"it to exist in {where}", "correct the name, or vertex.project and vertex.region"
+    if isinstance(error, exceptions.ResourceExhausted):
+        return f"quota for this in {where}", "ask for more under IAM & Admin > Quotas, use another region, or wait"
+    if isinstance(error, exceptions.BadRequest):
+        return f"a request that Vertex AI takes in {where}", "correct the setting that the answer names"
+    return f"an answer from {where}", "try again later; https://status.cloud.google.com tells of outages"
+
+
+def _first(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0] or type(error).__name__
