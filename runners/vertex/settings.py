@@ -149,7 +149,7 @@ def read_vertex(file: Path) -> VertexSettings:
         raise UserError(
             expected=f"a section `{SECTION}` in {file}, with project, region, root and image",
             received="none",
-            todo="name an environment of Vertex AI with --env, or add the section, as in deploy/environments/vertex.yaml",
+            todo="name an environment of Vertex AI with --env, or add it, as in deploy/environments/vertex.yaml",
         )
     try:
         return VertexSettings.model_validate(section)
