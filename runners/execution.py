@@ -35,7 +35,7 @@ from pipeline.settings import get
 from pipeline.verdict import Check
 from runners.dag_runner import NodeFailed, ObservedDagRunner
 from runners.events import ENDED, NodeEvent, Observer
-from runners.run import Node, Outcome, Run, RunResult, addressed_schema
+from runners.run import Node, Outcome, Run, RunResult
 
 # The in-process engine of Beam's DirectRunner. By its own name, because "DirectRunner" first tries to download Prism.
 # The name of an image, which nothing asks for, keeps TFX from packing itself up for workers elsewhere in each node.
@@ -104,7 +104,6 @@ def _choices(run: Run, held: list[Version]) -> Choices:
     """What a local run chooses; the DAG itself is the same everywhere."""
     return Choices(
         ingestion=_ingestion(run),
-        schema_file=str(addressed_schema(run)),
         champion=(LatestPushedModelStrategy, {"pushed_model": standard_artifacts.PushedModel}),
         reference=(
             PushedStatisticsStrategy,

@@ -13,6 +13,9 @@ from pipeline.contract import UserError
 SECTION = "vertex"
 """Name of the section, beside those of the models."""
 
+MADE_BY = {"made-by": "tfx-pipelines"}
+"""Label of everything that is made on Vertex AI, so that a teardown finds it."""
+
 Bucket = Annotated[str, Field(pattern=r"^gs://[a-z0-9][a-z0-9._-]{1,61}[a-z0-9](/.*)?$")]
 """Address of a bucket or of a folder in one."""
 Label = Annotated[str, Field(pattern=r"^[a-z0-9_-]{0,63}$")]
