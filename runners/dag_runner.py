@@ -59,14 +59,11 @@ class ObservedDagRunner(tfx_runner.IrBasedRunner):  # type: ignore[misc]
         for node in pipeline.nodes:
             self.observe(NodeEvent(node.pipeline_node.node_info.id, "waiting"))
         for node in pipeline.nodes:
-            self._run_node(pipeline, node.pipeline_node, deployment, connection)
+            node_launcher = _launcher(pipeline, node.pipeline_node, deployment, connection)
+            self._run_node(node.pipeline_node, node_launcher, connection)
 
     def _run_node(
-        self,
-        pipeline: pipeline_pb2.Pipeline,
-        node: pipeline_pb2.PipelineNode,
-        deployment: Any,
-        connection: mlmd.ConnectionConfig,
+        self, node: pipeline_pb2.PipelineNode, node_launcher: _Launcher, connection: mlmd.ConnectionConfig
     ) -> None:
         name, start = node.node_info.id, time.monotonic()
 
@@ -76,7 +73,7 @@ class ObservedDagRunner(tfx_runner.IrBasedRunner):  # type: ignore[misc]
         self.observe(NodeEvent(name, "started"))
         try:
             with training_told_to(lambda epoch: tell("training", epoch=epoch)):
-                self._launch(pipeline, node, deployment, connection)
+                node_launcher.launch()
         except (KeyboardInterrupt, _Interrupted) as error:
             tell("interrupted")
             raise KeyboardInterrupt from error
@@ -87,22 +84,6 @@ class ObservedDagRunner(tfx_runner.IrBasedRunner):  # type: ignore[misc]
             execution = _latest_execution(handle.store, self.run_id)
             self.outputs[name] = _outputs(handle.store, execution)
         tell(_state(node, execution))
-
-    def _launch(
-        self,
-        pipeline: pipeline_pb2.Pipeline,
-        node: pipeline_pb2.PipelineNode,
-        deployment: Any,
-        connection: mlmd.ConnectionConfig,
-    ) -> None:
-        _Launcher(
-            pipeline_node=node,
-            mlmd_connection=metadata.Metadata(connection),
-            pipeline_info=pipeline.pipeline_info,
-            pipeline_runtime_spec=pipeline.runtime_spec,
-            executor_spec=runner_utils.extract_executor_spec(deployment, node.node_info.id),
-            custom_driver_spec=runner_utils.extract_custom_driver_spec(deployment, node.node_info.id),
-        ).launch()
 
 
 class _Interrupted(Exception):
@@ -118,6 +99,20 @@ class _Launcher(launcher.Launcher):  # type: ignore[misc]
         except KeyboardInterrupt as error:
             outputs_utils.remove_output_dirs(execution_info.output_dict)
             raise _Interrupted from error
+
+
+def _launcher(
+    pipeline: pipeline_pb2.Pipeline, node: pipeline_pb2.PipelineNode, deployment: Any, connection: mlmd.ConnectionConfig
+) -> _Launcher:
+    name = node.node_info.id
+    return _Launcher(
+        pipeline_node=node,
+        mlmd_connection=metadata.Metadata(connection),
+        pipeline_info=pipeline.pipeline_info,
+        pipeline_runtime_spec=pipeline.runtime_spec,
+        executor_spec=runner_utils.extract_executor_spec(deployment, name),
+        custom_driver_spec=runner_utils.extract_custom_driver_spec(deployment, name),
+    )
 
 
 def _state(node: pipeline_pb2.PipelineNode, execution: mlmd.Execution) -> State:
