@@ -13,7 +13,7 @@ from rich.markup import escape
 
 from pipeline.contract import Model, Query, UserError, find_model, load
 from pipeline.settings import make_settings
-from runners.commands import jobs
+from runners.commands import cloud, compiling, jobs
 from runners.model_commands import add_model_commands
 from runners.options import Data, Environment, ModelName, Root, Set, layers
 
@@ -183,13 +183,13 @@ def doctor(
     assignments: Set = None,
     env: Environment = None,
 ) -> None:
-    """Check this machine, or with --data a file of yours, before anything long is started."""
+    """Check this machine, with --data a file of yours, or with --env alone an environment of Vertex AI."""
     from runners.doctor import all_ok, diagnose
     from runners.inspect_data import inspect, table_model
 
     console = Console()
     if data is None:
-        findings = diagnose(root)
+        findings = cloud.cloud_findings(env) if env else diagnose(root)
     else:
         contract = table_model(model)
         typed = [*(["--env", env] if env else []), *(word for pair in assignments or [] for word in ("--set", pair))]
@@ -217,6 +217,8 @@ def settings(model: ModelName, assignments: Set = None, env: Environment = None)
 for command in (jobs.submit, jobs.status, jobs.logs, jobs.cancel):
     app.command()(command)
 app.add_typer(jobs.schedule, name="schedule")
+app.command("compile")(compiling.compile_model)
+app.command()(cloud.teardown)
 
 
 def main() -> None:
