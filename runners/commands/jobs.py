@@ -47,10 +47,11 @@ def submit(
 ) -> None:
     """Run a model's pipeline on Vertex AI."""
     from runners.vertex import jobs
+    from runners.vertex.spec import as_json
 
     vertex, compiled, given = _vertex(env), _spec(model, env, spec, assignments), _pairs(parameters)
     if dry_run:
-        _print_json(jobs.as_json(jobs.request(compiled, vertex, job_id=job_id, parameters=given)))
+        _print_json(as_json(jobs.request(compiled, vertex, job_id=job_id, parameters=given)))
         return
     job = jobs.submit(compiled, vertex, job_id=job_id, parameters=given)
     _say(f"Submitted {job.id}", *_addresses(job))
@@ -126,7 +127,8 @@ def create_schedule(
     dry_run: DryRun = False,
 ) -> None:
     """Start a model's pipeline on Vertex AI again and again; each firing resolves its own dates."""
-    from runners.vertex import jobs, schedules
+    from runners.vertex import schedules
+    from runners.vertex.spec import as_json
 
     vertex, compiled = _vertex(env), _spec(model, env, spec, assignments, dates_open=True)
     zoned = cron if cron.startswith("CRON_TZ=") or timezone == "UTC" else f"CRON_TZ={timezone} {cron}"
@@ -134,7 +136,7 @@ def create_schedule(
         compiled, vertex, name=name or model, cron=zoned, max_concurrent=max_concurrent, parameters=_pairs(parameters)
     )
     if dry_run:
-        _print_json(jobs.as_json(asked))
+        _print_json(as_json(asked))
         return
     made = schedules.create(vertex, asked)
     first = f", first at {_clock(made.next)}" if made.next else ""

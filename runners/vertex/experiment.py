@@ -10,6 +10,7 @@ from google.cloud import aiplatform_v1 as v1
 from pipeline.contract import UserError
 from runners.vertex.google_api import client, understood
 from runners.vertex.settings import VertexSettings
+from runners.vertex.spec import parent
 
 WAIT_S = 60.0
 """For the context of a job, which Vertex AI makes a while after the job."""
@@ -24,7 +25,7 @@ def ensure(vertex: VertexSettings) -> str | None:
     """
     if vertex.experiment is None:
         return None
-    store = f"projects/{vertex.project}/locations/{vertex.region}/metadataStores/default"
+    store = f"{parent(vertex)}/metadataStores/default"
     name = f"{store}/contexts/{vertex.experiment}"
     service = client(vertex, v1.MetadataServiceClient)
     with understood(vertex):

@@ -9,7 +9,6 @@ from datetime import datetime, timezone
 from typing import Any
 
 from google.cloud import aiplatform_v1 as v1
-from google.protobuf import json_format
 from google.protobuf.field_mask_pb2 import FieldMask
 from pydantic import BaseModel, ConfigDict
 
@@ -17,7 +16,7 @@ from pipeline.contract import UserError
 from runners.vertex import experiment
 from runners.vertex.google_api import client, understood
 from runners.vertex.settings import VertexSettings
-from runners.vertex.spec import fill
+from runners.vertex.spec import parent, pipeline_job
 
 POLL_S = 5.0
 """Between two looks at a job that somebody waits for, in seconds."""
@@ -86,32 +85,6 @@ class Job(_Plain):
         return self.state in ENDED
 
 
-def parent(vertex: VertexSettings) -> str:
-    """Returns the name under which the project's resources in the region stand."""
-    return f"projects/{vertex.project}/locations/{vertex.region}"
-
-
-def pipeline_job(spec: Mapping[str, Any], vertex: VertexSettings, parameters: Mapping[str, str]) -> v1.PipelineJob:
-    """Returns the job that runs a compiled spec with an environment's settings.
-
-    Args:
-      spec: of `pipelines compile`.
-      vertex: settings, over those of the spec.
-      parameters: runtime parameter -> value, over those of the spec.
-
-    Raises:
-      UserError: no such spec or parameter.
-    """
-    job = v1.PipelineJob.pb(v1.PipelineJob())
-    try:
-        json_format.ParseDict(fill(spec, vertex, parameters), job)
-    except json_format.ParseError as error:
-        raise UserError(
-            expected="a spec that `pipelines compile` wrote", received=str(error), todo="compile it again"
-        ) from error
-    return v1.PipelineJob.wrap(job)
-
-
 def request(
     spec: Mapping[str, Any],
     vertex: VertexSettings,
@@ -131,12 +104,6 @@ def request(
     name = re.sub("[^a-z0-9]+", "-", job.display_name.lower()).strip("-")
     fresh = f"{name[:100]}-{datetime.now(timezone.utc):%Y%m%d%H%M%S}"
     return v1.CreatePipelineJobRequest(parent=parent(vertex), pipeline_job=job, pipeline_job_id=job_id or fresh)
-
-
-def as_json(message: Any) -> dict[str, Any]:
-    """Returns a request of Vertex AI as it is sent."""
-    found: dict[str, Any] = json_format.MessageToDict(type(message).pb(message))
-    return found
 
 
 def submit(

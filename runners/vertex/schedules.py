@@ -11,8 +11,9 @@ from pydantic import BaseModel, ConfigDict
 
 from pipeline.contract import UserError
 from runners.vertex.google_api import client, understood
-from runners.vertex.jobs import CONSOLE, parent, pipeline_job
+from runners.vertex.jobs import CONSOLE
 from runners.vertex.settings import VertexSettings
+from runners.vertex.spec import parent, pipeline_job
 
 
 class Schedule(BaseModel):

@@ -8,6 +8,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from google.cloud import aiplatform_v1 as v1
+from google.protobuf import json_format
+
 from pipeline.contract import UserError
 from runners.vertex.settings import VertexSettings
 
@@ -41,8 +44,13 @@ def read_spec(file: Path) -> dict[str, Any]:
     return spec
 
 
-def fill(spec: Mapping[str, Any], vertex: VertexSettings, parameters: Mapping[str, str]) -> dict[str, Any]:
-    """Returns the JSON of a pipeline job.
+def parent(vertex: VertexSettings) -> str:
+    """Returns the name under which the project's resources in the region stand."""
+    return f"projects/{vertex.project}/locations/{vertex.region}"
+
+
+def pipeline_job(spec: Mapping[str, Any], vertex: VertexSettings, parameters: Mapping[str, str]) -> v1.PipelineJob:
+    """Returns the job that runs a compiled spec with an environment's settings.
 
     Args:
       spec: of `pipelines compile`.
@@ -50,8 +58,25 @@ def fill(spec: Mapping[str, Any], vertex: VertexSettings, parameters: Mapping[st
       parameters: runtime parameter -> value as typed, over those of the spec.
 
     Raises:
-      UserError: a parameter that the spec does not have, or a value of another type.
+      UserError: no spec, a parameter that it does not have, or a value of another type.
     """
+    job = v1.PipelineJob.pb(v1.PipelineJob())
+    try:
+        json_format.ParseDict(_filled(spec, vertex, parameters), job)
+    except json_format.ParseError as error:
+        raise UserError(
+            expected="a spec that `pipelines compile` wrote", received=str(error), todo="compile it again"
+        ) from error
+    return v1.PipelineJob.wrap(job)
+
+
+def as_json(message: Any) -> dict[str, Any]:
+    """Returns a request of Vertex AI as it is sent."""
+    found: dict[str, Any] = json_format.MessageToDict(type(message).pb(message))
+    return found
+
+
+def _filled(spec: Mapping[str, Any], vertex: VertexSettings, parameters: Mapping[str, str]) -> dict[str, Any]:
     job = copy.deepcopy(dict(spec))
     pipeline = job["pipelineSpec"]
     _set_parameters(pipeline, job["runtimeConfig"], parameters)

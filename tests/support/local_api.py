@@ -12,6 +12,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+from google.protobuf import json_format
+
 STATUSES = {
     400: "INVALID_ARGUMENT",
     401: "UNAUTHENTICATED",
@@ -34,6 +36,16 @@ class Refusal(Exception):
     def json(self) -> dict[str, Any]:
         """As Google writes it."""
         return {"error": {"code": self.code, "message": self.message, "status": STATUSES[self.code]}}
+
+
+def parsed(kind: Any, told: Any) -> Any:
+    """Returns the protobuf message, or refuses as Google does what is unknown in it or of another type."""
+    message = kind.pb(kind()) if hasattr(kind, "pb") else kind()
+    try:
+        json_format.ParseDict(told or {}, message)
+    except json_format.ParseError as error:
+        raise Refusal(400, f"Invalid JSON payload received. {error}") from error
+    return message
 
 
 @dataclass(frozen=True)

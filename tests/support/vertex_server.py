@@ -7,22 +7,14 @@ import threading
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from typing import Any
 
 from google.cloud import aiplatform_v1 as v1
-from google.protobuf import json_format
 from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineSpec
-from local_api import Api, Asked, Refusal
+from local_api import Asked, Refusal, parsed
+from vertex_models import Endpoints, Models
+from vertex_resources import Resources
 
-KINDS = {
-    "pipelineJobs": v1.PipelineJob,
-    "schedules": v1.Schedule,
-    "customJobs": v1.CustomJob,
-    "models": v1.Model,
-    "endpoints": v1.Endpoint,
-    "contexts": v1.Context,
-}
 OVER = ("SUCCEEDED", "FAILED", "CANCELLED")
 
 
@@ -40,21 +32,7 @@ Run = Callable[[dict[str, Any]], Iterable[NodeState]]
 """Runs the JSON of a PipelineJob, and tells of its nodes as they go."""
 
 
-def parsed(kind: Any, told: Any) -> Any:
-    """Returns the message, or refuses as Google does what is unknown or of another type."""
-    message = kind.pb(kind()) if hasattr(kind, "pb") else kind()
-    try:
-        json_format.ParseDict(told or {}, message)
-    except json_format.ParseError as error:
-        raise Refusal(400, f"Invalid JSON payload received. {error}") from error
-    return message
-
-
-def now() -> str:
-    return f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%S.%fZ}"
-
-
-class VertexServer(Api):
+class VertexServer(Resources):
     """A project's region of Vertex AI, and its Cloud Logging.
 
     Args:
@@ -74,15 +52,30 @@ class VertexServer(Api):
         metadata: bool = True,
         log_page: int = 1000,
     ) -> None:
-        super().__init__()
-        self.parent = f"projects/{project}/locations/{region}"
-        self.resources: dict[str, dict[str, Any]] = {}
-        self.operations: dict[str, dict[str, Any]] = {}
+        super().__init__(f"projects/{project}/locations/{region}", slow_operations)
         self.children: dict[str, list[str]] = {}
         self.entries: list[dict[str, Any]] = []
         self.threads: list[threading.Thread] = []
-        self.run, self.slow_operations, self.metadata, self.log_page = run, slow_operations, metadata, log_page
+        self.run, self.metadata, self.log_page = run, metadata, log_page
         self._add_routes()
+
+    def _add_routes(self) -> None:
+        for plural in ("pipelineJobs", "schedules", "customJobs", "contexts"):
+            self.add_plain_routes(plural)
+        Models(self)
+        Endpoints(self)
+        for method, path, handler in (
+            ("POST", "/v1/{parent}/pipelineJobs", self._create_pipeline_job),
+            ("POST", "/v1/{parent}/pipelineJobs/{id}:cancel", self._cancel_pipeline_job),
+            ("POST", "/v1/{parent}/schedules", self._create_schedule),
+            ("POST", "/v1/{parent}/schedules/{id}:{verb}", self._change_schedule),
+            ("POST", "/v1/{parent}/customJobs", self._create_custom_job),
+            ("POST", "/v1/{parent}/customJobs/{id}:cancel", self._cancel_custom_job),
+            ("POST", "/v1/{parent}/metadataStores/default/contexts", self._create_context),
+            ("POST", "/v1/{parent}/metadataStores/default/contexts/{id}:addContextChildren", self._add_children),
+            ("POST", "/v2/entries:list", self._entries),
+        ):
+            self.route(method, path)(handler)
 
     # --- what a test does to it ------------------------------------------------------------------------
 
@@ -92,7 +85,7 @@ class VertexServer(Api):
         number = f"{schedule}-{found.get('startedRunCount', 0)}"
         self._start({**found["createPipelineJobRequest"]["pipelineJob"], "scheduleName": found["name"]}, number)
         found["startedRunCount"] = int(found.get("startedRunCount", 0)) + 1
-        found["lastScheduledRunResponse"] = {"scheduledRunTime": now(), "runResponse": "OK"}
+        found["lastScheduledRunResponse"] = {"scheduledRunTime": self.now(), "runResponse": "OK"}
         return number
 
     def finish(self, job: str, state: str = "SUCCEEDED", nodes: Iterable[NodeState] = ()) -> None:
@@ -100,86 +93,12 @@ class VertexServer(Api):
         found = self.resources[f"{self.parent}/pipelineJobs/{job}"]
         for node in nodes:
             self._tell(found, node)
-        found.update(state=f"PIPELINE_STATE_{state}", endTime=now())
+        found.update(state=f"PIPELINE_STATE_{state}", endTime=self.now())
 
     def join(self) -> None:
         """Waits for all jobs that `run` runs."""
         for thread in self.threads:
             thread.join()
-
-    # --- resources -------------------------------------------------------------------------------------
-
-    def _add_routes(self) -> None:
-        for plural in KINDS:
-            self._add_plain_routes(plural)
-        for method, path, handler in (
-            ("POST", "/v1/{parent}/pipelineJobs", self._create_pipeline_job),
-            ("POST", "/v1/{parent}/pipelineJobs/{id}:cancel", self._cancel_pipeline_job),
-            ("POST", "/v1/{parent}/schedules", self._create_schedule),
-            ("POST", "/v1/{parent}/schedules/{id}:{verb}", self._change_schedule),
-            ("POST", "/v1/{parent}/customJobs", self._create_custom_job),
-            ("POST", "/v1/{parent}/customJobs/{id}:cancel", self._cancel_custom_job),
-            ("POST", "/v1/{parent}/models:upload", self._upload_model),
-            ("GET", "/v1/{parent}/models/{id}:listVersions", self._list_versions),
-            ("POST", "/v1/{parent}/endpoints", self._create_endpoint),
-            ("POST", "/v1/{parent}/endpoints/{id}:deployModel", self._deploy_model),
-            ("POST", "/v1/{parent}/endpoints/{id}:undeployModel", self._undeploy_model),
-            ("POST", "/v1/{parent}/metadataStores/default/contexts", self._create_context),
-            ("POST", "/v1/{parent}/metadataStores/default/contexts/{id}:addContextChildren", self._add_children),
-            # Google's own client asks for operations below /ui/.
-            ("GET", "/(?:ui|v1)/{parent}/operations/{id}", self._operation),
-            ("POST", "/v2/entries:list", self._entries),
-        ):
-            self.route(method, path)(handler)
-
-    def _add_plain_routes(self, plural: str) -> None:
-        store = "metadataStores/default/" if plural == "contexts" else ""
-        self.route("GET", f"/v1/{{parent}}/{store}{plural}")(lambda asked: self._list(asked, plural))
-        self.route("GET", f"/v1/{{parent}}/{store}{plural}/{{id}}")(self._find)
-        self.route("DELETE", f"/v1/{{parent}}/{store}{plural}/{{id}}")(self._delete)
-
-    def _handle(self, method: str, path: str, query: dict[str, str], body: bytes) -> Any:
-        if path.startswith("/v1/") and not path.startswith(f"/v1/{self.parent}/"):
-            raise Refusal(404, f"Project or location not found: {'/'.join(path.split('/')[2:6])}")
-        return super()._handle(method, path, query, body)
-
-    def _find(self, asked: Asked) -> dict[str, Any]:
-        name = asked.path.removeprefix("/v1/").partition(":")[0]
-        if name not in self.resources:
-            raise Refusal(404, f"The resource {name} is not found.")
-        return self.resources[name]
-
-    def _list(self, asked: Asked, plural: str) -> dict[str, Any]:
-        found = [each for name, each in self.resources.items() if name.split("/")[-2] == plural]
-        for key, value in re.findall(r'([\w.]+)="?([^" ]*)"?', asked.query.get("filter", "")):
-            found = [each for each in found if _get(each, key) == value]
-        if asked.query.get("orderBy") == "create_time desc":
-            found = found[::-1]
-        return {plural: found[: int(asked.query.get("pageSize") or 1000)]}
-
-    def _delete(self, asked: Asked) -> dict[str, Any]:
-        del self.resources[self._find(asked)["name"]]
-        return self._done("google.protobuf.Empty", {})
-
-    def _add(self, plural: str, told: dict[str, Any], number: str | None = None, **more: Any) -> dict[str, Any]:
-        """Makes a resource, and checks that it is one."""
-        name = f"{self.parent}/{plural}/{number or uuid.uuid4().int % 10**18}"
-        if name in self.resources:
-            raise Refusal(409, f"{name} already exists.")
-        made = {**told, "name": name, "createTime": now(), **more}
-        parsed(KINDS[plural.rpartition("/")[2]], made)
-        self.resources[name] = made
-        return made
-
-    def _done(self, kind: str, response: dict[str, Any]) -> dict[str, Any]:
-        """Returns a long-running operation that came to `response`."""
-        name = f"{self.parent}/operations/{len(self.operations) + 1}"
-        answer = {"@type": f"type.googleapis.com/{kind}", **response}
-        self.operations[name] = {"name": name, "done": True, "response": answer}
-        return {"name": name} if self.slow_operations else self.operations[name]
-
-    def _operation(self, asked: Asked) -> dict[str, Any]:
-        return self.operations[f"{self.parent}/operations/{asked.groups['id']}"]
 
     # --- pipeline jobs ---------------------------------------------------------------------------------
 
@@ -190,7 +109,7 @@ class VertexServer(Api):
         if not told.get("runtimeConfig", {}).get("gcsOutputDirectory", "").startswith("gs://"):
             raise Refusal(400, "runtimeConfig.gcsOutputDirectory must be a Cloud Storage path")
         parsed(PipelineSpec, told.get("pipelineSpec"))
-        job = self._add("pipelineJobs", told, number, state="PIPELINE_STATE_RUNNING", startTime=now())
+        job = self.add("pipelineJobs", told, number, state="PIPELINE_STATE_RUNNING", startTime=self.now())
         job["jobDetail"] = {"taskDetails": []}
         if self.metadata:
             run = f"{self.parent}/metadataStores/default/contexts/{job['name'].rpartition('/')[2]}"
@@ -201,27 +120,31 @@ class VertexServer(Api):
         return job
 
     def _follow(self, job: dict[str, Any], run: Run) -> None:
-        failed = []
-        for node in run(job):
-            if job["state"] == "PIPELINE_STATE_CANCELLED":
-                return
-            self._tell(job, node)
-            failed += [node] if node.state == "FAILED" else []
-        if failed:
-            job["error"] = {"code": 9, "message": f"The DAG failed because some tasks failed: {failed[0].name}."}
-        job.update(state=f"PIPELINE_STATE_{'FAILED' if failed else 'SUCCEEDED'}", endTime=now())
+        error = None
+        try:
+            for node in run(job):
+                if job["state"] == "PIPELINE_STATE_CANCELLED":
+                    return
+                self._tell(job, node)
+                if node.state == "FAILED":
+                    error = f"The DAG failed because some tasks failed: {node.name}."
+        except Exception as raised:  # Otherwise a test would wait for this job for ever.
+            error = f"{type(raised).__name__}: {raised}"
+        if error:
+            job["error"] = {"code": 9, "message": error}
+        job.update(state=f"PIPELINE_STATE_{'FAILED' if error else 'SUCCEEDED'}", endTime=self.now())
 
     def _tell(self, job: dict[str, Any], node: NodeState) -> None:
         tasks = job["jobDetail"]["taskDetails"]
         known = [task for task in tasks if task["taskName"] == node.name]
         task: dict[str, Any] = (
-            known[0] if known else {"taskId": len(tasks) + 1, "taskName": node.name, "startTime": now()}
+            known[0] if known else {"taskId": len(tasks) + 1, "taskName": node.name, "startTime": self.now()}
         )
         main = f"{self.parent}/customJobs/{len(tasks)}{len(self.entries)}77"
         detail = task.setdefault("executorDetail", {"containerDetail": {"mainJob": main}})
         task["state"] = node.state
         if node.state in (*OVER, "SKIPPED"):
-            task["endTime"] = now()
+            task["endTime"] = self.now()
         if node.error:
             task["error"] = {"code": 9, "message": node.error}
         if not known:
@@ -229,7 +152,7 @@ class VertexServer(Api):
         self._write(detail["containerDetail"]["mainJob"].rpartition("/")[2], node.log)
 
     def _cancel_pipeline_job(self, asked: Asked) -> dict[str, Any]:
-        self._find(asked).update(state="PIPELINE_STATE_CANCELLED", endTime=now())
+        self.find(asked).update(state="PIPELINE_STATE_CANCELLED", endTime=self.now())
         return {}
 
     # --- schedules -------------------------------------------------------------------------------------
@@ -239,71 +162,38 @@ class VertexServer(Api):
         if wanted.get("parent") != self.parent or "pipelineJobId" in wanted or not asked.body.get("displayName"):
             raise Refusal(400, "a schedule needs a display name, and a request with a parent and no job id")
         parsed(PipelineSpec, wanted["pipelineJob"].get("pipelineSpec"))
-        return self._add("schedules", asked.body, state="ACTIVE", nextRunTime=now())
+        return self.add("schedules", asked.body, state="ACTIVE", nextRunTime=self.now())
 
     def _change_schedule(self, asked: Asked) -> dict[str, Any]:
         before, after = {"pause": ("ACTIVE", "PAUSED"), "resume": ("PAUSED", "ACTIVE")}[asked.groups["verb"]]
-        found = self._find(asked)
+        found = self.find(asked)
         if found["state"] != before:
             raise Refusal(400, f"Schedule is {found['state']}, not {before}.")
         found["state"] = after
         return {}
 
-    # --- custom jobs, models, endpoints, contexts ------------------------------------------------------
+    # --- custom jobs, contexts -------------------------------------------------------------------------
 
     def _create_custom_job(self, asked: Asked) -> dict[str, Any]:
-        return self._add("customJobs", asked.body, state="JOB_STATE_SUCCEEDED", startTime=now(), endTime=now())
+        return self.add("customJobs", asked.body, state="JOB_STATE_SUCCEEDED", startTime=self.now(), endTime=self.now())
 
     def _cancel_custom_job(self, asked: Asked) -> dict[str, Any]:
-        self._find(asked)["state"] = "JOB_STATE_CANCELLED"
+        self.find(asked)["state"] = "JOB_STATE_CANCELLED"
         return {}
 
-    def _upload_model(self, asked: Asked) -> dict[str, Any]:
-        parsed(v1.UploadModelRequest, asked.body)
-        above = asked.body.get("parentModel")
-        versions = [name for name in self.resources if above and name.partition("@")[0] == above]
-        number = f"{above.rpartition('/')[2]}@{len(versions) + 1}" if above else asked.body.get("modelId")
-        made = self._add("models", asked.body["model"], number, versionId=str(len(versions) + 1))
-        told = {"model": made["name"].partition("@")[0], "modelVersionId": made["versionId"]}
-        return self._done("google.cloud.aiplatform.v1.UploadModelResponse", told)
-
-    def _list_versions(self, asked: Asked) -> dict[str, Any]:
-        name = self._find(asked)["name"].partition("@")[0]
-        return {"models": [each for each in self.resources.values() if each["name"].partition("@")[0] == name]}
-
-    def _create_endpoint(self, asked: Asked) -> dict[str, Any]:
-        made = self._add("endpoints", asked.body, asked.query.get("endpointId"))
-        return self._done("google.cloud.aiplatform.v1.Endpoint", made)
-
-    def _deploy_model(self, asked: Asked) -> dict[str, Any]:
-        parsed(v1.DeployModelRequest, {**asked.body, "endpoint": self._find(asked)["name"]})
-        found = self._find(asked)
-        model = {**asked.body["deployedModel"], "id": str(len(found.get("deployedModels", [])) + 1)}
-        found["deployedModels"] = [*found.get("deployedModels", []), model]
-        split = asked.body.get("trafficSplit", {})
-        found["trafficSplit"] = {model["id"] if key == "0" else key: share for key, share in split.items()}
-        return self._done("google.cloud.aiplatform.v1.DeployModelResponse", {"deployedModel": model})
-
-    def _undeploy_model(self, asked: Asked) -> dict[str, Any]:
-        parsed(v1.UndeployModelRequest, {**asked.body, "endpoint": self._find(asked)["name"]})
-        found = self._find(asked)
-        found["deployedModels"] = [m for m in found["deployedModels"] if m["id"] != asked.body["deployedModelId"]]
-        found["trafficSplit"] = asked.body.get("trafficSplit", {})
-        return self._done("google.cloud.aiplatform.v1.UndeployModelResponse", {})
-
     def _create_context(self, asked: Asked) -> dict[str, Any]:
-        return self._add("metadataStores/default/contexts", asked.body, asked.query["contextId"])
+        return self.add("metadataStores/default/contexts", asked.body, asked.query["contextId"])
 
     def _add_children(self, asked: Asked) -> dict[str, Any]:
         children = parsed(v1.AddContextChildrenRequest, asked.body).child_contexts
-        self.children.setdefault(self._find(asked)["name"], []).extend(children)
+        self.children.setdefault(self.find(asked)["name"], []).extend(children)
         return {}
 
     # --- the log ---------------------------------------------------------------------------------------
 
     def _write(self, task: str, lines: Iterable[str]) -> None:
         for text in lines:
-            entry = {"insertId": uuid.uuid4().hex, "timestamp": now(), "severity": "INFO", "textPayload": text}
+            entry = {"insertId": uuid.uuid4().hex, "timestamp": self.now(), "severity": "INFO", "textPayload": text}
             self.entries.append({**entry, "resource": {"type": "ml_job", "labels": {"job_id": task}}})
 
     def _entries(self, asked: Asked) -> dict[str, Any]:
@@ -319,12 +209,3 @@ class VertexServer(Api):
         first, size = int(asked.body.get("pageToken", 0)), min(asked.body["pageSize"], self.log_page)
         page = {"entries": entries[first : first + size]}
         return {**page, "nextPageToken": str(first + size)} if len(entries) > first + size else page
-
-
-def _get(resource: dict[str, Any], key: str) -> Any:
-    """Value of a filter's key, such as display_name or labels.model."""
-    first, *rest = key.split(".")
-    value: Any = resource.get(re.sub(r"_(\w)", lambda found: found[1].upper(), first))
-    for step in rest:
-        value = (value or {}).get(step)
-    return value
