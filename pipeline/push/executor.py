@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +20,7 @@ from tfx.utils import io_utils, json_utils, proto_utils
 
 from pipeline.push import Manifest, Pushed, Told, draft, publish
 from pipeline.push.manifest import METRICS_FILE
+from pipeline.remote import local_folder
 
 NEW = "new"
 MODEL_URI = "model_uri"
@@ -59,7 +57,7 @@ class AtomicPushExecutor(executor.Executor):
         if not self.CheckBlessing(input_dict):
             self._MarkNotPushed(output)
             return
-        with _local(self.GetModelPath(input_dict)) as folder:
+        with local_folder(self.GetModelPath(input_dict)) as folder:
             manifest = self._draft(input_dict, exec_properties, folder)
             pushed = publish(_destination(exec_properties), folder, manifest)
             io_utils.copy_dir(str(folder), output.uri)  # What PushedModel artifacts hold, by TFX's definition.
@@ -98,14 +96,3 @@ def _metrics(input_dict: Artifacts) -> dict[str, Any]:
     with fileio.open(file) as stream:
         metrics: dict[str, Any] = json.load(stream)
     return metrics
-
-
-@contextmanager
-def _local(uri: str) -> Iterator[Path]:
-    """Yields a model's local folder; of a remote model (on Vertex), that of a temporary copy."""
-    if "://" not in uri:
-        yield Path(uri)
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        io_utils.copy_dir(uri, folder)
-        yield Path(folder)
