@@ -73,7 +73,9 @@ def put(bucket: storage.Bucket, files: dict[str, bytes]) -> None:
 
 
 def test_a_folder_in_a_bucket_is_known_by_names_sizes_and_checksums(bucket: storage.Bucket) -> None:
-    put(bucket, {f"photos/{name}": content for name, content in FILES.items()} | {"photos/.DS_Store": b"", "other": b""})
+    put(
+        bucket, {f"photos/{name}": content for name, content in FILES.items()} | {"photos/.DS_Store": b"", "other": b""}
+    )
     found = load_pictures("gs://models/photos/")
     assert (found.path, found.source, found.files) == ("gs://models/photos", "photos", len(FILES))
 
