@@ -8,16 +8,14 @@ from pathlib import Path
 
 from tfx.types import artifact
 
-from pipeline.verdict import Check, sentence
-
-REPORT_FILE = "checks.json"
+from pipeline.verdict import REPORT_FILE, Check, sentence
 
 
 class GateReport(artifact.Artifact):  # type: ignore[misc]
     """Artifact: what a gate checked, as `checks.json` in its folder."""
 
-    # Kubeflow wants a namespace before the name of a type that is not its own.
-    TYPE_NAME = "pipelines.GateReport"
+    # Containers on Vertex AI import a type that is not TFX's own by its name, so it is this class's dotted path.
+    TYPE_NAME = "pipeline.gate.GateReport"
 
 
 class GateRefusal(Exception):

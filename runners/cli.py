@@ -55,7 +55,7 @@ def run(
             output.libraries_log_to(prepared.folder / "tfx.log") as console,
             progress.view(console, quiet=quiet, as_json=as_json) as view,
         ):
-            view.begin(prepared)
+            view.begin(prepared.heading)
             result = local.execute(prepared, view.observe)
             view.end(result)
     raise typer.Exit(result.exit_code)
