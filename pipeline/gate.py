@@ -14,8 +14,8 @@ from pipeline.verdict import REPORT_FILE, Check, sentence
 class GateReport(artifact.Artifact):  # type: ignore[misc]
     """Artifact: what a gate checked, as `checks.json` in its folder."""
 
-    # Containers on Vertex AI import a type that is not TFX's own by its name, so it is this class's dotted path.
-    TYPE_NAME = "pipeline.gate.GateReport"
+    # Kubeflow wants `package.Class`, and TFX's container on Vertex AI imports just that: see pipeline/__init__.py.
+    TYPE_NAME = "pipeline.GateReport"
 
 
 class GateRefusal(Exception):

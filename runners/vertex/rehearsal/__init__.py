@@ -6,6 +6,7 @@ What is not there is stood for by something that is, and named: the image by an 
 from __future__ import annotations
 
 import datetime
+import shutil
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from runners.events import ENDED, NodeEvent, Observer
 from runners.interrupt import Interrupt, catching
 from runners.local import locked
 from runners.run import Heading, Node, RunResult
-from runners.vertex.rehearsal import container, findings, preflight
+from runners.vertex.rehearsal import container, findings, preflight, values
 from runners.vertex.rehearsal.findings import PUSHED_MODEL
 from runners.vertex.rehearsal.rehearsing import Rehearsing
 from runners.vertex.rehearsal.spec import Spec, read
@@ -168,9 +169,12 @@ def prepare(
       UserError: what the spec, the interpreter or the substitutions lack, with the node that needs it.
     """
     store, given = store.resolve(), substitutions or Substitutions()
+    # Made absolute, but no link is followed: a virtual environment's interpreter is one.
+    python = str(Path(shutil.which(python) or python).absolute())
     compiled = read(spec, parameters or {})
-    substituted = substitute(spec, given, store / "gs")
-    rewritten = read(substituted.spec, parameters or {})
+    config = {**spec.get("runtimeConfig", {}), **values.config(compiled.parameters, plain=compiled.plain_values)}
+    substituted = substitute({**spec, "runtimeConfig": config}, given, store / "gs")
+    rewritten = read(substituted.spec, {})
     home = store / "home"
     home.mkdir(parents=True, exist_ok=True)
     variables = container.environment(python, home, {**given.environment, **(environment or {})})

@@ -121,13 +121,20 @@ def _containers(spec: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]
 
 
 def _strings(spec: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:
-    """Yields each node with all text that is said of it, then the pipeline's own parameters."""
+    """Yields each node with all text that is said of it."""
     pipeline = spec["pipelineSpec"]
     for name, task in pipeline["root"]["dag"]["tasks"].items():
         component = pipeline["components"][task["componentRef"]["name"]]
         executor = pipeline["deploymentSpec"]["executors"][component["executorLabel"]]
-        yield f"node {name}", list(_texts([task, component, executor]))
-    yield "runtimeConfig", list(_texts(spec.get("runtimeConfig", {})))
+        yield f"node {name}", list(_texts([_told(spec, task), component, executor]))
+
+
+def _told(spec: Mapping[str, Any], task: Mapping[str, Any]) -> list[Any]:
+    """Returns a task with the values of the runtime parameters that it takes."""
+    config = spec.get("runtimeConfig", {})
+    given = {**config.get("parameters", {}), **config.get("parameterValues", {})}
+    asked = [found.get("componentInputParameter") for found in task.get("inputs", {}).get("parameters", {}).values()]
+    return [task, *(given[name] for name in asked if name in given)]
 
 
 def _texts(content: Any) -> Iterator[str]:
@@ -152,7 +159,8 @@ def _own(spec: Mapping[str, Any], buckets: Path) -> dict[str, Path]:
     found = [config.get("gcsOutputDirectory") or pipeline.get("defaultPipelineRoot", "")]
     for task in pipeline["root"]["dag"]["tasks"].values():
         told = task.get("inputs", {}).get("parameters", {}).get("push_destination", {})
-        found += [address for text in _texts(told) for address in _ADDRESS.findall(text)]
+        pushed = _told(spec, {"inputs": {"parameters": {"push_destination": told}}})
+        found += [address for text in _texts(pushed) for address in _ADDRESS.findall(text)]
     return {
         address.rstrip("/"): buckets / address.removeprefix("gs://").rstrip("/")
         for address in found
@@ -167,7 +175,7 @@ def _check_mapped(node: str, text: str, folders: Mapping[str, Path]) -> None:
     for address in _ADDRESS.findall(text):
         if not any(_is_below(address, prefix) for prefix in folders):
             raise UserError(
-                expected=f"a local folder or file for all that a node reads and writes in the cloud: {node} names it",
+                expected=f"a local folder or file for all that a node reads and writes in the cloud: {node} names one",
                 received=f"{address}, which nothing here stands for",
                 todo=f"add --map {address}=FOLDER",
             )

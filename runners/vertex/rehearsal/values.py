@@ -61,6 +61,13 @@ def _wrong(expected: str, received: str) -> UserError:
     return UserError(expected=expected, received=received, todo="correct --param NAME=VALUE")
 
 
+def config(parameters: Mapping[str, Any], *, plain: bool) -> dict[str, Any]:
+    """Returns the part of RuntimeConfig, as JSON, that gives runtime parameters their values."""
+    if plain:
+        return {"parameterValues": dict(parameters)}
+    return {"parameters": {name: json_format.MessageToDict(legacy(value)) for name, value in parameters.items()}}
+
+
 def type_name(spec: Any) -> str:
     """Returns the name of a parameter's type, of schema 2.0 or 2.1."""
     legacy = pb.PrimitiveType.PrimitiveTypeEnum.Name(spec.type)
