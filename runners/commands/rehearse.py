@@ -19,9 +19,7 @@ Spec = Annotated[
 ]
 Map = Annotated[
     Optional[list[str]],  # noqa: UP045
-    typer.Option(
-        "--map", metavar="gs://…=FOLDER", help="A folder or file in the place of an address. May be repeated."
-    ),
+    typer.Option("--map", metavar="gs://…=FOLDER", help="A folder or file in place of an address. May be repeated."),
 ]
 Parameter = Annotated[
     Optional[list[str]],  # noqa: UP045

@@ -98,7 +98,8 @@ class Store:
         return None
 
     def _exists(self, name: str) -> bool:
-        return name in self.artifacts and Path(self.artifacts[name].uri).exists()
+        # Not the artifact's own place: a node need not write to each of its outputs.
+        return name in self.artifacts and Path(self.artifacts[name].uri).parent.exists()
 
     def _lines(self, file: str) -> list[dict[str, Any]]:
         path = self.folder / file
