@@ -9,16 +9,14 @@ from pathlib import Path
 from tfx.dsl.io import fileio
 from tfx.types import artifact
 
-from pipeline.verdict import Check, sentence
-
-REPORT_FILE = "checks.json"
+from pipeline.verdict import REPORT_FILE, Check, sentence
 
 
 class GateReport(artifact.Artifact):  # type: ignore[misc]
     """Artifact: what a gate checked, as `checks.json` in its folder."""
 
-    # Kubeflow wants a namespace before the name of a type that is not its own.
-    TYPE_NAME = "pipelines.GateReport"
+    # Kubeflow wants `package.Class`, and TFX's container on Vertex AI imports just that: see pipeline/__init__.py.
+    TYPE_NAME = "pipeline.GateReport"
 
 
 class GateRefusal(Exception):

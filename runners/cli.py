@@ -14,6 +14,7 @@ from rich.markup import escape
 from pipeline.contract import Model, Query, UserError, find_model, load
 from pipeline.settings import make_settings
 from runners.commands import cloud, compiling, jobs
+from runners.commands.rehearse import rehearse
 from runners.model_commands import add_model_commands
 from runners.options import Data, Environment, ModelName, Root, Set, layers
 
@@ -56,7 +57,7 @@ def run(
             output.libraries_log_to(prepared.folder / "tfx.log") as console,
             progress.view(console, quiet=quiet, as_json=as_json) as view,
         ):
-            view.begin(prepared)
+            view.begin(prepared.heading)
             result = local.execute(prepared, view.observe)
             view.end(result)
     raise typer.Exit(result.exit_code)
@@ -219,6 +220,7 @@ for command in (jobs.submit, jobs.status, jobs.logs, jobs.cancel):
 app.add_typer(jobs.schedule, name="schedule")
 app.command("compile")(compiling.compile_model)
 app.command()(cloud.teardown)
+app.command()(rehearse)
 
 
 def main() -> None:
