@@ -13,6 +13,7 @@ from rich.markup import escape
 
 from pipeline.contract import Model, Query, UserError, find_model, load
 from pipeline.settings import make_settings
+from runners.commands.train import FLAGS, train
 from runners.model_commands import add_model_commands
 from runners.options import Data, Environment, ModelName, Root, Set, layers
 
@@ -211,6 +212,9 @@ def settings(model: ModelName, assignments: Set = None, env: Environment = None)
     contract = find_model(model)
     resolved = make_settings(contract, *layers(contract, env, assignments))
     Console().print(yaml.safe_dump(resolved.model_dump(mode="json"), sort_keys=False), markup=False, soft_wrap=True)
+
+
+app.command("train", context_settings=FLAGS)(train)
 
 
 def main() -> None:

@@ -25,10 +25,11 @@ from tfx.utils import json_utils
 
 from pipeline.contract import Model, Settings, UserError, load, resource
 from pipeline.dag import TRAINING_SPLIT, Choices, create_pipeline, training_config
+from pipeline.gate import GateRefusal
 from pipeline.ingestion.example_files import describe
 from pipeline.push.executor import AtomicPushExecutor
 from pipeline.settings import make_settings, pipeline_name
-from runners.dag_runner import ObservedDagRunner
+from runners.dag_runner import NodeFailed, ObservedDagRunner
 from runners.events import NodeEvent, Observer, training_told_to
 from runners.execution import BEAM_ARGS, ingestion
 from runners.local import locked, scratch
@@ -59,7 +60,8 @@ def run_job(
       observe: told of each node of the DAG that is run, and of the epochs.
 
     Raises:
-      NodeFailed: a node of the DAG raised; its cause is a GateRefusal where the data gate refused the data.
+      GateRefusal: the data gate refused the data.
+      NodeFailed: another node of the DAG raised.
       UserError: another run holds the root, or data or settings that cannot be used.
     """
     if isinstance(source, Transformed):
@@ -121,7 +123,12 @@ def _transform(
     name = f"{pipeline_name(model, settings)}-training"
     runner = ObservedDagRunner(run_id=datetime.datetime.now().isoformat(), observe=observe, until=LAST_NODE)
     choices = _choices(examples, root)
-    runner.run(create_pipeline(model, settings, name=name, root=str(root / "artifacts" / name), choices=choices))
+    try:
+        runner.run(create_pipeline(model, settings, name=name, root=str(root / "artifacts" / name), choices=choices))
+    except NodeFailed as failed:
+        if isinstance(failed.__cause__, (GateRefusal, UserError)):
+            raise failed.__cause__ from failed
+        raise
     outputs = runner.outputs[LAST_NODE]
     return settings, Transformed(outputs["transformed_examples"][0].uri, outputs["transform_graph"][0].uri)
 

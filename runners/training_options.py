@@ -124,22 +124,29 @@ def find_records(environment: Mapping[str, str]) -> Records | None:
     return Records(found)
 
 
+def check_source(data: str | None, examples: str | None, graph: str | None) -> None:
+    """Refuses what does not go together.
+
+    Raises:
+      UserError: too much was typed, or too little.
+    """
+    typed = {"--data": data, "--examples": examples, "--transform-graph": graph}
+    if bool(examples) != bool(graph) or (data and examples):
+        raise UserError(
+            expected="--data, or --examples together with --transform-graph",
+            received=" and ".join(name for name, value in typed.items() if value),
+            todo="name raw data, or both of what a Transform wrote: transformed_examples and transform_graph",
+        )
+
+
 def find_source(
     data: str | None, examples: str | None, graph: str | None, environment: Mapping[str, str]
 ) -> Transformed | Records | Path | None:
     """Returns what to train on: what was typed, or what Vertex names; None for the generated sample.
 
     Raises:
-      UserError: too much was typed, or too little.
+      UserError: see `mounted` and `find_records`.
     """
-    if (examples is None) != (graph is None) or (data and examples):
-        raise UserError(
-            expected="--data, or --examples together with --transform-graph",
-            received=" and ".join(
-                name for name, value in (("--data", data), ("--examples", examples), ("--transform-graph", graph)) if value
-            ),
-            todo="name raw data, or both of what a Transform wrote: transformed_examples and transform_graph",
-        )
     if examples and graph:
         return Transformed(examples.rstrip("/"), graph.rstrip("/"))
     return mounted(data) if data else find_records(environment)
