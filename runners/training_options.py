@@ -54,7 +54,7 @@ class Records:
           UserError: there is none, since they are in several buckets.
         """
         folder = _common_folder(list(self.patterns.values()))
-        if not folder.rpartition("://")[2].strip("/"):
+        if not folder.removeprefix("gs:").strip("/"):
             raise UserError(
                 expected=f"{', '.join(SPLITS.values())} below one folder or bucket",
                 received=", ".join(self.patterns.values()),
