@@ -158,15 +158,19 @@ def _trainer(model: Model, settings: Settings, transform: Transform, schema: Cha
         schema=schema,
         train_args=trainer_pb2.TrainArgs(splits=[TRAINING_SPLIT]),
         eval_args=trainer_pb2.EvalArgs(splits=[TRAINING_SPLIT]),
-        custom_config={
-            "training": settings.training.model_dump(mode="json"),
-            "features": settings.features.model_dump(mode="json"),
-            "code": digest_code(_module(model.run_fn)),
-            "checkpoints": choices.checkpoints,
-            **choices.trainer_config,
-        },
+        custom_config={**training_config(model, settings, choices.checkpoints), **choices.trainer_config},
         custom_executor_spec=choices.trainer_executor,
     )
+
+
+def training_config(model: Model, settings: Settings, checkpoints: str | None) -> dict[str, Any]:
+    """Returns what a model's `run_fn` is told, as `custom_config`, beside its examples; also outside of the DAG."""
+    return {
+        "training": settings.training.model_dump(mode="json"),
+        "features": settings.features.model_dump(mode="json"),
+        "code": digest_code(_module(model.run_fn)),
+        "checkpoints": checkpoints,
+    }
 
 
 def _reference(choices: Choices) -> Resolver | None:

@@ -15,6 +15,7 @@ from pipeline.contract import Model, Query, UserError, find_model, load
 from pipeline.settings import make_settings
 from runners.commands import cloud, compiling, jobs
 from runners.commands.rehearse import rehearse
+from runners.commands.train import FLAGS, train
 from runners.model_commands import add_model_commands
 from runners.options import Data, Environment, ModelName, Root, Set, layers
 
@@ -221,6 +222,7 @@ app.add_typer(jobs.schedule, name="schedule")
 app.command("compile")(compiling.compile_model)
 app.command()(cloud.teardown)
 app.command()(rehearse)
+app.command("train", context_settings=FLAGS)(train)
 
 
 def main() -> None:

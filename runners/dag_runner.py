@@ -36,11 +36,13 @@ class ObservedDagRunner(tfx_runner.IrBasedRunner):  # type: ignore[misc]
     Attributes:
       run_id: name of the pipeline run in the metadata store.
       observe: told of each node, see `NodeEvent`.
+      until: the last node that is run; all of them if None.
       outputs: filled while running: node -> output key -> its artifacts.
     """
 
     run_id: str
     observe: Observer
+    until: str | None = None
     outputs: dict[str, dict[str, list[mlmd.Artifact]]] = field(default_factory=dict)
 
     def run_with_ir(self, pipeline: pipeline_pb2.Pipeline, run_options: Any = None) -> None:
@@ -56,11 +58,14 @@ class ObservedDagRunner(tfx_runner.IrBasedRunner):  # type: ignore[misc]
         deployment = runner_utils.extract_local_deployment_config(pipeline)
         kind = deployment.metadata_connection_config.WhichOneof("connection_config")
         connection = getattr(deployment.metadata_connection_config, kind)
-        for node in pipeline.nodes:
-            self.observe(NodeEvent(node.pipeline_node.node_info.id, "waiting"))
-        for node in pipeline.nodes:
-            node_launcher = _launcher(pipeline, node.pipeline_node, deployment, connection)
-            self._run_node(node.pipeline_node, node_launcher, connection)
+        nodes = [node.pipeline_node for node in pipeline.nodes]
+        names = [node.node_info.id for node in nodes]
+        nodes = nodes[: names.index(self.until) + 1] if self.until else nodes
+        for name in names[: len(nodes)]:
+            self.observe(NodeEvent(name, "waiting"))
+        for node in nodes:
+            node_launcher = _launcher(pipeline, node, deployment, connection)
+            self._run_node(node, node_launcher, connection)
 
     def _run_node(
         self, node: pipeline_pb2.PipelineNode, node_launcher: _Launcher, connection: mlmd.ConnectionConfig

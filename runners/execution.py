@@ -97,7 +97,7 @@ def _run(runner: ObservedDagRunner, run: Run, held: list[Version]) -> str | None
 def _choices(run: Run, held: list[Version]) -> Choices:
     """What a local run chooses; the DAG itself is the same everywhere."""
     return Choices(
-        ingestion=_ingestion(run),
+        ingestion=ingestion(run),
         champion=(LatestPushedModelStrategy, {"pushed_model": standard_artifacts.PushedModel}),
         reference=(
             PushedStatisticsStrategy,
@@ -113,7 +113,8 @@ def _choices(run: Run, held: list[Version]) -> Choices:
     )
 
 
-def _ingestion(run: Run) -> DuckDBExampleGen | ImageExampleGen:
+def ingestion(run: Run) -> DuckDBExampleGen | ImageExampleGen:
+    """Returns the example generator that reads a prepared run's raw data."""
     features = run.settings.features
     match run.model.source, run.raw:
         case Query() as source, RawTable() as table:

@@ -115,6 +115,15 @@ class VertexSettings(_Plain):
         return image
 
 
+def has_vertex(file: Path) -> bool:
+    """Whether an environment's file has a `vertex` section; of a file that cannot be read, `read_vertex` says why."""
+    try:
+        content: Any = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError):
+        return True
+    return isinstance(content, dict) and SECTION in content
+
+
 def read_vertex(file: Path) -> VertexSettings:
     """Returns the `vertex` section of an environment's file.
 
