@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from pipeline.contract import UserError
-from runners.options import ENVIRONMENTS, ModelName, Set
+from runners.options import ENVIRONMENTS, ModelName, Root, Set, pairs
 
 if TYPE_CHECKING:
     from runners.vertex.jobs import Job
@@ -49,7 +49,7 @@ def submit(
     from runners.vertex import jobs
     from runners.vertex.spec import as_json
 
-    vertex, compiled, given = _vertex(env), _spec(model, env, spec, assignments), _pairs(parameters)
+    vertex, compiled, given = _vertex(env), _spec(model, env, spec, assignments), pairs("--param", parameters)
     if dry_run:
         _print_json(as_json(jobs.request(compiled, vertex, job_id=job_id, parameters=given)))
         return
@@ -133,7 +133,7 @@ def create_schedule(
     vertex, compiled = _vertex(env), _spec(model, env, spec, assignments, dates_open=True)
     zoned = cron if cron.startswith("CRON_TZ=") or timezone == "UTC" else f"CRON_TZ={timezone} {cron}"
     asked = schedules.request(
-        compiled, vertex, name=name or model, cron=zoned, max_concurrent=max_concurrent, parameters=_pairs(parameters)
+        compiled, vertex, name=name or model, cron=zoned, max_concurrent=max_concurrent, parameters=pairs("--param", parameters)
     )
     if dry_run:
         _print_json(as_json(asked))
@@ -203,14 +203,6 @@ def _spec(
             todo="leave out one of them",
         )
     return read_spec(file)
-
-
-def _pairs(typed: list[str] | None) -> dict[str, str]:
-    found = [pair.partition("=") for pair in typed or []]
-    for name, equals, _ in found:
-        if not name or not equals:
-            raise UserError(expected="--param NAME=VALUE", received=name or "nothing", todo="correct --param")
-    return {name: value for name, _, value in found}
 
 
 def _wait(looks: Iterable[Job]) -> int:

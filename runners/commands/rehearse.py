@@ -11,7 +11,7 @@ from typing import Annotated, Any, Optional
 import typer
 
 from pipeline.contract import Model, UserError, find_model
-from runners.options import Data, Environment, ModelName, Root, Set
+from runners.options import Data, Environment, ModelName, Root, Set, pairs
 
 Spec = Annotated[
     Optional[Path],  # noqa: UP045 -- typer reads the annotation at run time, on Python 3.10 too
@@ -57,12 +57,12 @@ def rehearse(
 
     with progress.without_traceback(as_json=as_json):
         contract = find_model(model)
-        compiled = _read(spec) if spec else _compiled(contract, env, assignments, data, root)
+        compiled = read_spec(spec) if spec else _compiled(contract, env, assignments, data, root)
         prepared = prepare(
             compiled,
             store=root / "rehearsal",
-            substitutions=Substitutions({address: Path(path) for address, path in _pairs("--map", maps).items()}),
-            parameters=_pairs("--param", params),
+            substitutions=Substitutions({address: Path(path) for address, path in pairs("--map", maps).items()}),
+            parameters=pairs("--param", params),
             python=python or sys.executable,
             environment={} if python else _where_the_project_is(),
             use_cache=cache,
@@ -84,36 +84,8 @@ def _where_the_project_is() -> dict[str, str]:
     return {"PYTHONPATH": os.environ["PYTHONPATH"]} if "PYTHONPATH" in os.environ else {}
 
 
-def _read(file: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(
-            expected=f"a compiled pipeline in {file}, as JSON",
-            received=str(error),
-            todo="write it with `pipelines compile`, or leave out --spec",
-        ) from error
-    if not isinstance(content, dict) or "pipelineSpec" not in content:
-        raise UserError(
-            expected=f"a compiled pipeline in {file}: an object with pipelineSpec and runtimeConfig",
-            received="no pipelineSpec",
-            todo="write it with `pipelines compile`, or leave out --spec",
-        )
-    return content
-
-
 def _compiled(
     model: Model, env: str | None, assignments: list[str] | None, data: Path | None, root: Path
 ) -> dict[str, Any]:
     """Returns the model's pipeline as it would be submitted."""
     raise UserError(expected="a compiled pipeline of the model", received="none", todo="name its file with --spec")
-
-
-def _pairs(option: str, given: list[str] | None) -> dict[str, str]:
-    pairs = {}
-    for text in given or []:
-        name, sign, value = text.partition("=")
-        if not (name and sign and value):
-            raise UserError(expected=f"{option} NAME=VALUE", received=text, todo=f"correct {option}")
-        pairs[name] = value
-    return pairs

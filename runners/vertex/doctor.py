@@ -56,7 +56,7 @@ def _tried(name: str, check: Callable[[], Iterator[Finding]]) -> list[Finding]:
 
 
 def _regions(vertex: VertexSettings) -> Iterator[Finding]:
-    """What the settings say by themselves: an image from another region is slow and paid for, and may not be reached."""
+    """What the settings say by themselves: an image from another region is slow, paid for, and perhaps out of reach."""
     host = vertex.image.partition("/")[0]
     if host.endswith("-docker.pkg.dev") and host.removesuffix("-docker.pkg.dev") != vertex.region:
         yield Finding("image", "warning", f"{host} is not in {vertex.region}", "push it to a repository of the region")
@@ -139,7 +139,9 @@ def _service_account(vertex: VertexSettings) -> Iterator[Finding]:
 def _image(vertex: VertexSettings) -> Iterator[Finding]:
     host, _, path = vertex.image.partition("/")
     if not host.endswith("-docker.pkg.dev"):
-        yield Finding("image", "warning", f"could not look: {host} is no Artifact Registry", "see that it can be pulled")
+        yield Finding(
+            "image", "warning", f"could not look: {host} is no Artifact Registry", "see that it can be pulled"
+        )
         return
     project, repository, name = path.split("/", 2)
     kind, separator = ("versions", "@") if "@" in name else ("tags", ":")
@@ -149,7 +151,9 @@ def _image(vertex: VertexSettings) -> Iterator[Finding]:
     try:
         call(vertex, "artifactregistry", "GET", f"/v1/{package}/{kind}/{mark}")
     except UserError as error:
-        yield Finding("image", "problem", f"{vertex.image}: {error.received}", "build and push it: deploy/cloudbuild.yaml")
+        yield Finding(
+            "image", "problem", f"{vertex.image}: {error.received}", "build and push it: deploy/cloudbuild.yaml"
+        )
         return
     yield Finding("image", "ok", f"{vertex.image} is there")
 
@@ -175,7 +179,8 @@ def _limit(metric: Mapping[str, Any], region: str) -> int:
     buckets = [bucket for limit in metric.get("consumerQuotaLimits", []) for bucket in limit.get("quotaBuckets", [])]
     own = [bucket for bucket in buckets if bucket.get("dimensions", {}).get("region") == region]
     shared = [bucket for bucket in buckets if not bucket.get("dimensions")]
-    return int(next(iter(own or shared), {}).get("effectiveLimit", 0))
+    found: list[dict[str, Any]] = own or shared
+    return int(found[0].get("effectiveLimit", 0)) if found else 0
 
 
 def _buckets(vertex: VertexSettings, models: Mapping[str, tuple[Model, Settings]]) -> list[str]:

@@ -32,7 +32,7 @@ PERMISSIONS = {
 """Permission in the project -> the command that needs it."""
 
 ROLES = {
-    "roles/aiplatform.user": "reads and writes the metadata of runs, starts training jobs, registers and deploys models",
+    "roles/aiplatform.user": "keeps the metadata of runs, starts training jobs, registers and deploys models",
     "roles/bigquery.jobUser": "runs the models' queries",
     "roles/bigquery.dataViewer": "reads raw tables",
     "roles/storage.objectAdmin": "reads and writes artifacts and pushed models",

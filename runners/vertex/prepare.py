@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.contract import Model, Query, Settings, load
 from pipeline.ingestion.bigquery import ask
+
+from pipeline.contract import Model, Query, Settings, load
 from pipeline.ingestion.sql import AUTO
 from pipeline.settings import get, make_settings
 from runners.options import ENVIRONMENTS, layers

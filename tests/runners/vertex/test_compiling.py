@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import difflib
-import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import tiny
-import yaml
-from commands import pipelines
 from golden import as_text
 
-from pipeline.contract import UserError, find_model
+from pipeline.contract import find_model
 from pipeline.settings import make_settings
 from runners.vertex.compiling import Spec, compile_spec
 from runners.vertex.settings import VertexSettings, read_vertex
