@@ -43,13 +43,14 @@ def submit(
         typer.Option("--job-id", help="Id of the job; the pipeline's name and the time if left out."),
     ] = None,
     dry_run: DryRun = False,
+    root: Root = Path("runs"),
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the end; exit code 1 if it is not success.")] = False,
 ) -> None:
     """Run a model's pipeline on Vertex AI."""
     from runners.vertex import jobs
     from runners.vertex.spec import as_json
 
-    vertex, compiled, given = _vertex(env), _spec(model, env, spec, assignments), pairs("--param", parameters)
+    vertex, compiled, given = _vertex(env), _spec(model, env, spec, assignments, root), pairs("--param", parameters)
     if dry_run:
         _print_json(as_json(jobs.request(compiled, vertex, job_id=job_id, parameters=given)))
         return
@@ -125,15 +126,21 @@ def create_schedule(
     assignments: Set = None,
     parameters: Parameters = None,
     dry_run: DryRun = False,
+    root: Root = Path("runs"),
 ) -> None:
     """Start a model's pipeline on Vertex AI again and again; each firing resolves its own dates."""
     from runners.vertex import schedules
     from runners.vertex.spec import as_json
 
-    vertex, compiled = _vertex(env), _spec(model, env, spec, assignments, dates_open=True)
+    vertex, compiled = _vertex(env), _spec(model, env, spec, assignments, root, leave_open=True)
     zoned = cron if cron.startswith("CRON_TZ=") or timezone == "UTC" else f"CRON_TZ={timezone} {cron}"
     asked = schedules.request(
-        compiled, vertex, name=name or model, cron=zoned, max_concurrent=max_concurrent, parameters=pairs("--param", parameters)
+        compiled,
+        vertex,
+        name=name or model,
+        cron=zoned,
+        max_concurrent=max_concurrent,
+        parameters=pairs("--param", parameters),
     )
     if dry_run:
         _print_json(as_json(asked))
@@ -187,21 +194,21 @@ def _vertex(env: str) -> Any:
 
 
 def _spec(
-    model: str, env: str, file: Path | None, assignments: list[str] | None, dates_open: bool = False
+    model: str, env: str, file: Path | None, assignments: list[str] | None, root: Path, leave_open: bool = False
 ) -> dict[str, Any]:
-    """Reads the spec, or compiles it; `dates_open` leaves dates that depend on the data to each run."""
-    from runners.vertex.spec import read_spec
-
+    """Reads the spec, or compiles it: with a look at the source, or for a schedule with what is `auto` left open."""
     if file is None:
-        raise UserError(
-            expected=f"a compiled spec of {model}", received="none", todo="name one that was compiled with --spec"
-        )
+        from runners.commands.compiling import compiled
+
+        return compiled(model, env, assignments, root=root, look=not leave_open, leave_open=leave_open)
     if assignments:
         raise UserError(
             expected="settings that are compiled into the spec, or --spec",
             received="both --set and --spec",
             todo="leave out one of them",
         )
+    from runners.vertex.spec import read_spec
+
     return read_spec(file)
 
 

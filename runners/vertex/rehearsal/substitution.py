@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -78,12 +78,14 @@ def substitute(spec: Mapping[str, Any], given: Substitutions, buckets: Path) -> 
     result = copy.deepcopy(dict(spec))
     notes = [*_executors(result), *_beam(result)]
     folders = {**_own(result, buckets), **{_trimmed(prefix): path.resolve() for prefix, path in given.folders.items()}}
+    # A model's manifest names the folder of all pipelines' pushes, which nobody reads.
+    named = {*folders, *(prefix.rpartition("/")[0] for prefix in _pushed_to(result))}
     _check_folders(given.folders)
     _check_bigquery(result, given)
     by_length = sorted(folders.items(), key=lambda pair: -len(pair[0]))
     for node, strings in _strings(result):
         for text in strings:
-            _check_mapped(node, text, folders)
+            _check_mapped(node, text, named)
     result = _rewritten(result, lambda text: _ADDRESS.sub(lambda found: _local(found.group(), by_length), text))
     notes += [f"{path} stands for {prefix}" for prefix, path in folders.items()]
     return Substituted(result, folders, (*notes, *given.notes))
@@ -156,22 +158,22 @@ def _rewritten(content: Any, rewrite: Callable[[str], str]) -> Any:
 def _own(spec: Mapping[str, Any], buckets: Path) -> dict[str, Path]:
     """The pipeline's root and where it pushes to get a folder by themselves."""
     config, pipeline = spec.get("runtimeConfig", {}), spec["pipelineSpec"]
-    found = [config.get("gcsOutputDirectory") or pipeline.get("defaultPipelineRoot", "")]
-    for task in pipeline["root"]["dag"]["tasks"].values():
+    root = config.get("gcsOutputDirectory") or pipeline.get("defaultPipelineRoot", "")
+    found = [*([root.rstrip("/")] if root.startswith("gs://") else []), *_pushed_to(spec)]
+    return {address: buckets / address.removeprefix("gs://") for address in found}
+
+
+def _pushed_to(spec: Mapping[str, Any]) -> Iterator[str]:
+    for task in spec["pipelineSpec"]["root"]["dag"]["tasks"].values():
         told = task.get("inputs", {}).get("parameters", {}).get("push_destination", {})
-        pushed = _told(spec, {"inputs": {"parameters": {"push_destination": told}}})
-        found += [address for text in _texts(pushed) for address in _ADDRESS.findall(text)]
-    return {
-        address.rstrip("/"): buckets / address.removeprefix("gs://").rstrip("/")
-        for address in found
-        if address.startswith("gs://")
-    }
+        for text in _texts(_told(spec, {"inputs": {"parameters": {"push_destination": told}}})):
+            yield from (address.rstrip("/") for address in _ADDRESS.findall(text))
 
 
 # --- what must be there ----------------------------------------------------------------------------------
 
 
-def _check_mapped(node: str, text: str, folders: Mapping[str, Path]) -> None:
+def _check_mapped(node: str, text: str, folders: Collection[str]) -> None:
     for address in _ADDRESS.findall(text):
         if not any(_is_below(address, prefix) for prefix in folders):
             raise UserError(
