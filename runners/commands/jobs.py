@@ -205,7 +205,13 @@ def _spec(
             received="both --set and --spec",
             todo="leave out one of them",
         )
-    return read_spec(file)
+    spec = read_spec(file)
+    pipeline = spec["pipelineSpec"].get("pipelineInfo", {}).get("name", "nothing")
+    if pipeline != model and not pipeline.startswith(f"{model}-"):
+        raise UserError(
+            expected=f"a spec of {model}", received=f"one of {pipeline}, in {file}", todo="correct MODEL or --spec"
+        )
+    return spec
 
 
 def _pairs(typed: list[str] | None) -> dict[str, str]:

@@ -399,6 +399,24 @@ def test_a_spec_that_is_none_is_refused(configure: Callable[..., Path], typed: T
         assert told in screen.err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("submit", "clv", "--spec", SPEC), "a spec of clv"),
+        ((*SUBMIT, "--set", "cutoff=auto"), "both --set and --spec"),
+        ((*SUBMIT, "--param", "epochs"), "--param NAME=VALUE"),
+        ((*SUBMIT, "--env", "elsewhere"), "elsewhere.yaml"),
+    ],
+)
+def test_a_command_that_contradicts_itself_is_refused(
+    configure: Callable[..., Path], typed: Typed, arguments: tuple[object, ...], told: str
+) -> None:
+    configure()
+    screen = typed(*arguments)
+    assert screen.code == 2
+    assert told in screen.err
+
+
 def test_a_spec_that_vertex_does_not_understand_is_refused_by_it(serve: Serve, typed: Typed, tmp_path: Path) -> None:
     serve()
     spec = json.loads(SPEC.read_text())
