@@ -186,7 +186,7 @@ def test_a_refusal_says_that_the_model_is_pushed_and_the_next_run_completes_it(
 def test_two_endpoints_of_the_name_are_not_guessed_between(registry: Registry, tmp_path: Path) -> None:
     for number in ("1", "2"):
         registry.endpoints[number] = {"displayName": "tiny", "name": f"projects/1/locations/x/endpoints/{number}"}
-    with pytest.raises(UserError, match="expected one endpoint of the name tiny .*endpoints/1, .*endpoints/2"):
+    with pytest.raises(UserError, match=r"expected one endpoint of the name tiny .*endpoints/1, .*endpoints/2"):
         push(registry, tmp_path, "a")
 
 
