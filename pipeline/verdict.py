@@ -12,6 +12,9 @@ from pipeline.contract import Range
 OVERALL = "overall"
 """Name of the slice that holds all rows."""
 
+REPORT_FILE = "checks.json"
+"""What a gate that raises leaves in the folder of its output: a list of `Check`s."""
+
 
 class Check(BaseModel):
     """One bound, looked at on one slice. Written as JSON beside what it judges.

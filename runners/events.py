@@ -12,9 +12,9 @@ from typing import Literal
 from pipeline.contract import TRAINING_LOGGER
 from pipeline.verdict import Check
 
-State = Literal["waiting", "started", "training", "run", "cached", "resolved", "failed", "interrupted"]
+State = Literal["waiting", "started", "training", "run", "cached", "resolved", "skipped", "failed", "interrupted"]
 
-ENDED = ("run", "cached", "resolved", "failed", "interrupted")
+ENDED = ("run", "cached", "resolved", "skipped", "failed", "interrupted")
 """States that a node stays in."""
 
 
@@ -34,7 +34,8 @@ class NodeEvent:
     Attributes:
       node: its name.
       state: waiting (each node, once, before the first one starts), started, training (an epoch is over), or how it
-        ended: run, cached, resolved (looked up), failed (a gate refused, too), interrupted.
+        ended: run, cached, resolved (looked up), skipped (its condition does not hold), failed (a gate refused, too),
+        interrupted.
       seconds: wall-clock since it started; 0 before.
       examples: split -> examples, where the node generated them.
       checks: what the node checked, if it is a gate.

@@ -33,18 +33,10 @@ from pipeline.push.executor import NEW, AtomicPushExecutor
 from pipeline.serving_gate import read_metrics
 from pipeline.settings import get
 from pipeline.verdict import Check
+from runners.beam import BEAM_ARGS
 from runners.dag_runner import NodeFailed, ObservedDagRunner
 from runners.events import ENDED, NodeEvent, Observer
 from runners.run import Node, Outcome, Run, RunResult
-
-# The in-process engine of Beam's DirectRunner. By its own name, because "DirectRunner" first tries to download Prism.
-# The name of an image, which nothing asks for, keeps TFX from packing itself up for workers elsewhere in each node.
-BEAM_ARGS = [
-    "--runner=FnApiRunner",
-    "--direct_running_mode=in_memory",
-    "--direct_num_workers=1",
-    "--sdk_container_image=none",
-]
 
 Outputs = Mapping[str, Mapping[str, list[mlmd.Artifact]]]
 

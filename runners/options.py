@@ -7,7 +7,7 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from pipeline.contract import Model
+from pipeline.contract import Model, UserError
 from pipeline.settings import read_assignments, read_environment
 
 ENVIRONMENTS = Path("deploy/environments")
@@ -42,3 +42,18 @@ def layers(model: Model, env: str | None, assignments: list[str] | None) -> tupl
     """The layers of settings over the model's defaults: those of the environment, under those of `--set`."""
     environment = [read_environment(model, environment_file(env))] if env else []
     return (*environment, read_assignments(model, assignments or []))
+
+
+def pairs(option: str, given: list[str] | None) -> dict[str, str]:
+    """Returns what `NAME=VALUE` options name.
+
+    Raises:
+      UserError: a text without a name or a value.
+    """
+    found = {}
+    for text in given or []:
+        name, sign, value = text.partition("=")
+        if not (name and sign and value):
+            raise UserError(expected=f"{option} NAME=VALUE", received=text, todo=f"correct {option}")
+        found[name] = value
+    return found

@@ -23,7 +23,7 @@ from pipeline.verdict import OVERALL, Check, number, sentence
 from runners.events import ENDED, Epoch, NodeEvent
 from runners.interrupt import catching
 from runners.output import print_how_to_go_on, print_result, print_verdict
-from runners.run import Run, RunResult
+from runners.run import Heading, RunResult
 
 EPOCH_SECONDS = 10.0
 """Plain lines tell of an epoch at most so often: a log is no screen."""
@@ -35,6 +35,7 @@ MARKS = {
     "run": "[green]+[/]",
     "cached": "[cyan]=[/]",
     "resolved": "[cyan]=[/]",
+    "skipped": "[dim]-[/]",
     "failed": "[red]x[/]",
     "interrupted": "[yellow]![/]",
 }
@@ -46,6 +47,7 @@ WORDS = {
     "run": "run",
     "cached": "cached",
     "resolved": "looked up",
+    "skipped": "[dim]skipped[/]",
     "failed": "stopped the run",
     "interrupted": "interrupted",
 }
@@ -70,7 +72,7 @@ class View:
     ) -> None:
         """Gives the screen back."""
 
-    def begin(self, run: Run) -> None:
+    def begin(self, heading: Heading) -> None:
         """Says what is run."""
 
     def observe(self, event: NodeEvent) -> None:
@@ -89,11 +91,12 @@ class Lines(View):
         super().__init__(console)
         self.told = time.monotonic()
 
-    def begin(self, run: Run) -> None:
+    def begin(self, heading: Heading) -> None:
         """Says what is run."""
-        title, source = escape(run.model.title), escape(run.raw.source)
-        self.console.print(f"{title}: [bold]{run.pipeline}[/], run {run.run_id}, data {source}")
-        self.console.print("Loading TFX; this takes about half a minute.")
+        title, source = escape(heading.title), escape(heading.data)
+        self.console.print(f"{title}: [bold]{heading.pipeline}[/], run {heading.run_id}, data {source}")
+        for note in heading.notes:
+            self.console.print(escape(note), highlight=False, soft_wrap=True)
 
     def observe(self, event: NodeEvent) -> None:
         """Prints a line as a node starts, now and then while it trains, and as it ends."""
@@ -120,7 +123,7 @@ class LiveTable(Lines):
         super().__init__(console)
         self.latest: dict[str, NodeEvent] = {}
         self.trained: dict[str, Epoch] = {}
-        self.started = 0.0
+        self.started: dict[str, float] = {}
         # What libraries print goes to a file meanwhile, and must not come back to the screen.
         self.live = Live(self, console=console, redirect_stdout=False, redirect_stderr=False)
 
@@ -133,7 +136,7 @@ class LiveTable(Lines):
     def observe(self, event: NodeEvent) -> None:
         """Draws the table with what is new."""
         if event.state == "started":
-            self.started = time.monotonic()
+            self.started[event.node] = time.monotonic()
         if event.epoch:
             self.trained[event.node] = event.epoch
         self.latest[event.node] = event
@@ -160,7 +163,7 @@ class LiveTable(Lines):
     def _seconds(self, event: NodeEvent) -> str:
         if event.state == "waiting":
             return ""
-        return f"{event.seconds if event.state in ENDED else time.monotonic() - self.started:.1f}"
+        return f"{event.seconds if event.state in ENDED else time.monotonic() - self.started[event.node]:.1f}"
 
     def _found(self, node: str, event: NodeEvent) -> str:
         """Of a training that ended, what its last epoch told."""
@@ -171,15 +174,16 @@ class LiveTable(Lines):
 class JsonLines(View):
     """A JSON object a line, for programs; docs/progress.md describes them."""
 
-    def begin(self, run: Run) -> None:
+    def begin(self, heading: Heading) -> None:
         """Writes the event `run`."""
         self._write(
             "run",
-            run_id=run.run_id,
-            pipeline=run.pipeline,
-            model=run.model.name,
-            data=run.raw.source,
-            folder=str(run.folder),
+            run_id=heading.run_id,
+            pipeline=heading.pipeline,
+            model=heading.model,
+            data=heading.data,
+            folder=heading.folder,
+            notes=heading.notes,
         )
 
     def observe(self, event: NodeEvent) -> None:

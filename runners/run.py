@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel
 
@@ -26,7 +26,7 @@ SAMPLE_LINE = "sample"
 
 
 class Node(BaseModel):
-    """What a node of the DAG did: `state` is run, cached, resolved, failed or interrupted; seconds are wall-clock."""
+    """What a node of the DAG did: `state` is one of `runners.events.ENDED`; seconds are wall-clock."""
 
     name: str
     state: str
@@ -36,6 +36,25 @@ class Node(BaseModel):
     def of(cls, event: NodeEvent) -> Node:
         """Returns what is kept of the event with which a node ended."""
         return cls(name=event.node, state=event.state, seconds=round(event.seconds, 3))
+
+
+class Heading(NamedTuple):
+    """What is said of a run before its first node starts.
+
+    Attributes:
+      title: of the model, one line for people.
+      data: what it reads.
+      folder: of its record and log.
+      notes: further lines.
+    """
+
+    title: str
+    model: str
+    pipeline: str
+    run_id: str
+    data: str
+    folder: str
+    notes: tuple[str, ...] = ()
 
 
 class RunResult(BaseModel):
@@ -98,6 +117,13 @@ class Run:
     def folder(self) -> Path:
         """Folder of the run's record: log, `run.json`."""
         return self.root / "records" / self.pipeline / self.run_id
+
+    @property
+    def heading(self) -> Heading:
+        """What is said before it starts."""
+        notes = ("Loading TFX; this takes about half a minute.",)
+        named = (self.model.title, self.model.name, self.pipeline, self.run_id)
+        return Heading(*named, data=self.raw.source, folder=str(self.folder), notes=notes)
 
     @property
     def destination(self) -> str:

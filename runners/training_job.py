@@ -31,7 +31,8 @@ from pipeline.push.executor import AtomicPushExecutor
 from pipeline.settings import make_settings, pipeline_name
 from runners.dag_runner import NodeFailed, ObservedDagRunner
 from runners.events import NodeEvent, Observer, training_told_to
-from runners.execution import BEAM_ARGS, ingestion
+from runners.beam import BEAM_ARGS
+from runners.execution import ingestion
 from runners.local import locked, scratch
 from runners.run import prepare
 from runners.training_options import Places, Records, Transformed

@@ -20,7 +20,7 @@ from tfx.types import standard_artifacts
 from pipeline.contract import Bound, FeatureSettings, GateSettings, Metric, Model, Query, Range, Settings, UserError
 from pipeline.model_gate import eval_config, metric_values, read_checks
 from pipeline.verdict import Check, bound_text, sentence
-from runners.execution import BEAM_ARGS
+from runners.beam import BEAM_ARGS
 
 WHY = "an example in a test"
 
