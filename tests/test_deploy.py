@@ -58,7 +58,9 @@ def test_the_image_gets_what_the_wheel_needs_and_nothing_else() -> None:
     ignored = (PROJECT / ".dockerignore").read_text().splitlines()
     assert copied == {line[1:] for line in ignored if line.startswith("!")}
     assert ignored[1] == "*", "all that is not named is left out"
-    packages = yaml.safe_load(re.findall(r"packages.find.include = (\[.*\])", (PROJECT / "pyproject.toml").read_text())[0])
+    packages = yaml.safe_load(
+        re.findall(r"packages.find.include = (\[.*\])", (PROJECT / "pyproject.toml").read_text())[0]
+    )
     folders = {name for name in copied if (PROJECT / name).is_dir()}
     assert folders == {package.rstrip("*") for package in packages}
     assert not any(fnmatch.fnmatch("tests", package) for package in packages)
