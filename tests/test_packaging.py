@@ -54,8 +54,8 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An environment with the wheel, and with this one's libraries, but without this checkout."""
     folder = tmp_path_factory.mktemp("installed") / "venv"
     subprocess.run([UV, "venv", "--quiet", "--python", sys.executable, folder], check=True, capture_output=True)
-    into = ["--quiet", "--offline", "--python", folder / "bin" / "python", "--no-deps"]
-    subprocess.run([UV, "pip", "install", *into, wheel], check=True, capture_output=True)
+    into = ["--quiet", "--offline", "--python", str(folder / "bin" / "python"), "--no-deps", str(wheel)]
+    subprocess.run([UV, "pip", "install", *into], check=True, capture_output=True)
     (packages,) = folder.glob("lib/python*/site-packages")
     (packages / "libraries.pth").write_text(sysconfig.get_path("purelib"))
     return folder
