@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -191,7 +192,8 @@ def _check_folders(folders: Mapping[str, Path]) -> None:
 
 def _check_bigquery(spec: Mapping[str, Any], given: Substitutions) -> None:
     for name, container in _containers(spec):
-        asks = any("big_query" in arg or "bigquery" in arg for arg in container.get("args", []) if "." in arg)
+        classes = [word for flag, word in pairwise(container.get("args", [])) if flag == EXECUTOR_FLAG]
+        asks = any("bigquery" in word.replace("_", "") for word in classes)
         if asks and BIGQUERY_HOST not in given.environment:
             raise UserError(
                 expected=f"a stand-in for BigQuery, which node {name} asks ({BIGQUERY_HOST})",
