@@ -122,7 +122,7 @@ def _node(name: str, task: Any, pipeline: Any, deployment: Any) -> Node:
 
 def _sorted(nodes: Mapping[str, Node]) -> list[str]:
     try:
-        return list(TopologicalSorter({name: sorted(node.upstream) for name, node in nodes.items()}).static_order())
+        return list(TopologicalSorter({name: sorted(nodes[name].upstream) for name in sorted(nodes)}).static_order())
     except CycleError as error:
         raise _wrong("nodes that do not wait for each other", f"a cycle: {' -> '.join(error.args[1])}") from error
 

@@ -159,14 +159,21 @@ def _own(spec: Mapping[str, Any], buckets: Path) -> dict[str, Path]:
     config, pipeline = spec.get("runtimeConfig", {}), spec["pipelineSpec"]
     found = [config.get("gcsOutputDirectory") or pipeline.get("defaultPipelineRoot", "")]
     for task in pipeline["root"]["dag"]["tasks"].values():
-        told = task.get("inputs", {}).get("parameters", {}).get("push_destination", {})
-        pushed = _told(spec, {"inputs": {"parameters": {"push_destination": told}}})
-        found += [address for text in _texts(pushed) for address in _ADDRESS.findall(text)]
-    return {
-        address.rstrip("/"): buckets / address.removeprefix("gs://").rstrip("/")
-        for address in found
-        if address.startswith("gs://")
-    }
+        found += _destinations(spec, task)
+    addresses = {address.rstrip("/") for address in found if address.startswith("gs://")}
+    # A folder above another one stands for that, too.
+    outermost = [own for own in sorted(addresses) if not any(_is_below(own, other) for other in addresses - {own})]
+    return {address: buckets / address.removeprefix("gs://") for address in outermost}
+
+
+def _destinations(spec: Mapping[str, Any], task: Mapping[str, Any]) -> list[str]:
+    """Returns where a task pushes to, and the folders above that it names, as a manifest's settings do."""
+    told = task.get("inputs", {}).get("parameters", {}).get("push_destination", {})
+    own = _told(spec, {"inputs": {"parameters": {"push_destination": told}}})
+    pushed = [address for text in _texts(own) for address in _ADDRESS.findall(text)]
+    named = [address for text in _texts(_told(spec, task)) for address in _ADDRESS.findall(text)]
+    above = [name for name in named if any(_is_below(address, name.rstrip("/")) for address in pushed)]
+    return [*pushed, *dict.fromkeys(above)]
 
 
 # --- what must be there ----------------------------------------------------------------------------------
@@ -216,12 +223,14 @@ def _executors(spec: Mapping[str, Any]) -> Iterator[str]:
 
 def _beam(spec: Mapping[str, Any]) -> Iterator[str]:
     """Beam's arguments come last, after those of the node."""
-    for name, container in _containers(spec):
+    found = False
+    for _, container in _containers(spec):
         args = container.get("args", [])
         if any(arg.startswith(_DATAFLOW) for arg in args):
             known = [arg for at, arg in enumerate(args) if _is_of_node(args, at)]
-            container["args"] = [*known, *BEAM_ARGS]
-            yield f"Beam in the process of node {name} stands for Dataflow: {' '.join(BEAM_ARGS)}"
+            container["args"], found = [*known, *BEAM_ARGS], True
+    if found:
+        yield "Beam in each node's own process stands for Dataflow"
 
 
 def _is_of_node(args: list[str], at: int) -> bool:
