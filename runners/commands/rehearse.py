@@ -76,7 +76,6 @@ def rehearse(
                 python=python or sys.executable,
                 environment={} if python else _where_the_project_is(),
                 use_cache=cache,
-                failure_policy=vertex.failure_policy,
             )
             with (
                 output.libraries_log_to(prepared.folder / "rehearsal.log") as console,
