@@ -100,8 +100,16 @@ class _App:
         after = start + len(page)
         more = {"pageToken": str(after)} if page and after < total else {}
         reference = self.warehouse.job(job_id)["jobReference"]
-        listed = {"schema": schema, "totalRows": str(total), "rows": page, "jobComplete": True}
-        return {**listed, **more, "jobReference": reference, "totalBytesProcessed": "0", "cacheHit": False}
+        listed = {"schema": schema, "totalRows": str(total), "jobComplete": True}
+        # Asked for no rows, BigQuery has none in its answer; an empty list would be the whole result to its client.
+        return {
+            **listed,
+            **({"rows": page} if rows else {}),
+            **more,
+            "jobReference": reference,
+            "totalBytesProcessed": "0",
+            "cacheHit": False,
+        }
 
     def upload(self, project: str, job: Any, file: Path) -> Any:
         with self.lock:
