@@ -29,9 +29,9 @@ from pipeline.gate import GateRefusal
 from pipeline.ingestion.example_files import describe
 from pipeline.push.executor import AtomicPushExecutor
 from pipeline.settings import make_settings, pipeline_name
+from runners.beam import BEAM_ARGS
 from runners.dag_runner import NodeFailed, ObservedDagRunner
 from runners.events import NodeEvent, Observer, training_told_to
-from runners.beam import BEAM_ARGS
 from runners.execution import ingestion
 from runners.local import locked, scratch
 from runners.run import prepare

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
-from pipeline.contract import find_model
+from pipeline.contract import UserError, find_model
 from runners.options import ENVIRONMENTS, Data, ModelName, Root, Set
 
 VertexEnvironment = Annotated[
@@ -28,15 +29,40 @@ def compile_model(
 
     A setting `auto` is resolved now: against --data, or else by asking the source in BigQuery.
     """
-    from runners.output import libraries_log_to
-    from runners.vertex.prepare import prepare_spec
-
-    contract = find_model(model)
-    with libraries_log_to(root / "compile.log") as console:
-        spec = prepare_spec(contract, env, assignments, data=data, root=root)
-    _write(out, spec)
+    spec = compiled(model, env, assignments, root=root, data=data)
+    write(out, spec)
     nodes = len(spec["pipelineSpec"]["root"]["dag"]["tasks"])
     labels = ", ".join(f"{key} {value}" for key, value in sorted(spec["labels"].items()))
     console = Console()
     console.print(f"Wrote {out}: {spec['displayName']}, {nodes} nodes ({labels})", markup=False, soft_wrap=True)
     console.print(f"Try: pipelines rehearse {model} --spec {out}", markup=False, soft_wrap=True)
+
+
+def compiled(model: str, env: str, assignments: list[str] | None, *, root: Path, **how: Any) -> dict[str, Any]:
+    """Returns a model's compiled pipeline; see `runners.vertex.prepare.prepare_spec`. What libraries say goes to a log.
+
+    Raises:
+      UserError: environment, settings, source or data that cannot be used.
+    """
+    from runners.output import libraries_log_to
+    from runners.vertex.settings import read_vertex
+
+    contract = find_model(model)
+    read_vertex(ENVIRONMENTS / f"{env}.yaml")  # A mistake in it is told before TFX is imported.
+    with libraries_log_to(root / "compile.log"):
+        from runners.vertex.prepare import prepare_spec
+
+        return prepare_spec(contract, env, assignments, root=root, **how)
+
+
+def write(file: Path, spec: dict[str, Any]) -> None:
+    """Writes a compiled pipeline, the same bytes for the same spec.
+
+    Raises:
+      UserError: the file cannot be written.
+    """
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(spec, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise UserError(expected="a place to write to", received=str(error), todo="choose another --out") from error

@@ -43,13 +43,14 @@ def submit(
         typer.Option("--job-id", help="Id of the job; the pipeline's name and the time if left out."),
     ] = None,
     dry_run: DryRun = False,
+    root: Root = Path("runs"),
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the end; exit code 1 if it is not success.")] = False,
 ) -> None:
     """Run a model's pipeline on Vertex AI."""
     from runners.vertex import jobs
     from runners.vertex.spec import as_json
 
-    vertex, compiled, given = _vertex(env), _spec(model, env, spec, assignments), pairs("--param", parameters)
+    vertex, compiled, given = _vertex(env), _spec(model, env, spec, assignments, root), pairs("--param", parameters)
     if dry_run:
         _print_json(as_json(jobs.request(compiled, vertex, job_id=job_id, parameters=given)))
         return
@@ -95,8 +96,11 @@ def logs(
     """Print what the nodes of a job on Vertex AI wrote."""
     from runners.vertex.logs import logs as read
 
-    for line in read(_vertex(env), job, node, follow):
-        _say(f"{line.time[:19]}Z {line.severity:<8} {line.node}: {line.text}")
+    try:
+        for line in read(_vertex(env), job, node, follow):
+            _say(f"{line.time[:19]}Z {line.severity:<8} {line.node}: {line.text}")
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
 
 
 def cancel(job: JobId, env: Env = "vertex") -> None:
@@ -125,15 +129,21 @@ def create_schedule(
     assignments: Set = None,
     parameters: Parameters = None,
     dry_run: DryRun = False,
+    root: Root = Path("runs"),
 ) -> None:
     """Start a model's pipeline on Vertex AI again and again; each firing resolves its own dates."""
     from runners.vertex import schedules
     from runners.vertex.spec import as_json
 
-    vertex, compiled = _vertex(env), _spec(model, env, spec, assignments, dates_open=True)
+    vertex, compiled = _vertex(env), _spec(model, env, spec, assignments, root, leave_open=True)
     zoned = cron if cron.startswith("CRON_TZ=") or timezone == "UTC" else f"CRON_TZ={timezone} {cron}"
     asked = schedules.request(
-        compiled, vertex, name=name or model, cron=zoned, max_concurrent=max_concurrent, parameters=pairs("--param", parameters)
+        compiled,
+        vertex,
+        name=name or model,
+        cron=zoned,
+        max_concurrent=max_concurrent,
+        parameters=pairs("--param", parameters),
     )
     if dry_run:
         _print_json(as_json(asked))
@@ -187,32 +197,42 @@ def _vertex(env: str) -> Any:
 
 
 def _spec(
-    model: str, env: str, file: Path | None, assignments: list[str] | None, dates_open: bool = False
+    model: str, env: str, file: Path | None, assignments: list[str] | None, root: Path, leave_open: bool = False
 ) -> dict[str, Any]:
-    """Reads the spec, or compiles it; `dates_open` leaves dates that depend on the data to each run."""
-    from runners.vertex.spec import read_spec
-
+    """Reads the spec, or compiles it: with a look at the source, or for a schedule with what is `auto` left open."""
     if file is None:
-        raise UserError(
-            expected=f"a compiled spec of {model}", received="none", todo="name one that was compiled with --spec"
-        )
+        from runners.commands.compiling import compiled
+
+        return compiled(model, env, assignments, root=root, look=not leave_open, leave_open=leave_open)
     if assignments:
         raise UserError(
             expected="settings that are compiled into the spec, or --spec",
             received="both --set and --spec",
             todo="leave out one of them",
         )
-    return read_spec(file)
+    from runners.vertex.spec import read_spec
+
+    spec = read_spec(file)
+    pipeline = spec["pipelineSpec"].get("pipelineInfo", {}).get("name", "nothing")
+    if pipeline != model and not pipeline.startswith(f"{model}-"):
+        raise UserError(
+            expected=f"a spec of {model}", received=f"one of {pipeline}, in {file}", todo="correct MODEL or --spec"
+        )
+    return spec
 
 
 def _wait(looks: Iterable[Job]) -> int:
     """Prints each node's news, and returns the exit code."""
     told: dict[str, str] = {}
-    for job in looks:
-        for node in job.nodes:
-            if told.get(node.name) != node.state:
-                told[node.name] = node.state
-                _say(f"{node.state:<10} {node.name}{_because(node.error)}")
+    try:
+        for job in looks:
+            for node in job.nodes:
+                if told.get(node.name) != node.state:
+                    told[node.name] = node.state
+                    _say(f"{node.state:<10} {node.name}{_because(node.error)}")
+    except KeyboardInterrupt:
+        _say("The job goes on: this only stops waiting for it. `pipelines cancel` stops the job.")
+        return 130
     _say(f"{job.id}: {job.state} after {_time(job.seconds)}{_because(job.error)}")
     return 0 if job.state == "SUCCEEDED" else 1
 

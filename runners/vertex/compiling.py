@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kfp.pipeline_spec import pipeline_spec_pb2
-from pipeline.ingestion.bigquery_example_gen import BigQueryTableExampleGen
 from tfx.components.trainer import executor as trainer_executor
 from tfx.dsl.components.base.base_component import BaseComponent
 from tfx.dsl.components.base.executor_spec import ExecutorClassSpec
@@ -25,6 +24,7 @@ from tfx.types import standard_artifacts
 from pipeline.contract import Model, Pictures, Settings, UserError, load
 from pipeline.dag import Choices, create_pipeline
 from pipeline.fingerprint import digest_code
+from pipeline.ingestion.bigquery_example_gen import BigQueryTableExampleGen
 from pipeline.ingestion.image_example_gen import ImageExampleGen
 from pipeline.ingestion.sql import render, split_queries
 from pipeline.push import custom_config
@@ -73,6 +73,7 @@ def compile_spec(model: Model, settings: Settings, vertex: VertexSettings, *, st
     spec = _compiled(pipeline, vertex, _parametrize(components))
     if state is None:
         spec["pipelineSpec"]["root"]["dag"]["tasks"]["ExampleGen"].pop("cachingOptions", None)
+    spec["runtimeConfig"]["failurePolicy"] = f"PIPELINE_FAILURE_POLICY_FAIL_{vertex.failure_policy.upper()}"
     spec["labels"] = {**spec.get("labels", {}), **_labels(model, settings), **vertex.labels, **MADE_BY}
     return spec
 

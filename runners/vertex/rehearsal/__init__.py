@@ -12,13 +12,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from signal import Signals
-from typing import Any, Literal
+from typing import Any
 
 from runners.events import ENDED, NodeEvent, Observer
 from runners.interrupt import Interrupt, catching
 from runners.local import locked
 from runners.run import Heading, Node, RunResult
-from runners.vertex.rehearsal import container, findings, preflight, values
+from runners.vertex.rehearsal import container, findings, lookup, preflight, values
 from runners.vertex.rehearsal.findings import PUSHED_MODEL
 from runners.vertex.rehearsal.rehearsing import Rehearsing
 from runners.vertex.rehearsal.spec import Spec, read
@@ -62,7 +62,6 @@ class Prepared:
     variables: Mapping[str, str]
     notes: tuple[str, ...]
     use_cache: bool = True
-    failure_policy: Literal["fast", "slow"] = "fast"
     run_id: str = field(default_factory=lambda: datetime.datetime.now().strftime("%Y%m%dT%H%M%S.%f"))
 
     @property
@@ -101,7 +100,6 @@ class Prepared:
                 self.folder,
                 note,
                 self.use_cache,
-                self.failure_policy,
             )
             try:
                 running.run()
@@ -151,7 +149,6 @@ def prepare(
     python: str = sys.executable,
     environment: Mapping[str, str] | None = None,
     use_cache: bool = True,
-    failure_policy: Literal["fast", "slow"] = "fast",
 ) -> Prepared:
     """Checks that a compiled pipeline can be rehearsed, in a second or two; starts no node.
 
@@ -163,7 +160,6 @@ def prepare(
       python: interpreter that stands for the image.
       environment: further variables of every node, such as PYTHONPATH where the project is not installed.
       use_cache: whether nodes that are the same are taken over from earlier rehearsals, where the spec allows it.
-      failure_policy: fast starts no more nodes once one failed; slow goes on with those that do not wait for it.
 
     Raises:
       UserError: what the spec, the interpreter or the substitutions lack, with the node that needs it.
@@ -178,6 +174,7 @@ def prepare(
     home = store / "home"
     home.mkdir(parents=True, exist_ok=True)
     variables = container.environment(python, home, {**given.environment, **(environment or {})})
+    lookup.check(rewritten)
     preflight.check([compiled, rewritten], python, variables)
     images = sorted({node.executor.container.image for node in compiled.nodes.values() if node.kind == "container"})
     notes = tuple(f"{python} stands for image {image}" for image in images)
@@ -189,7 +186,6 @@ def prepare(
         variables,
         (*notes, *substituted.notes),
         use_cache,
-        failure_policy,
     )
 
 

@@ -12,7 +12,6 @@ import signal
 import subprocess
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from kfp.pipeline_spec import pipeline_spec_pb2 as pb
 
 from runners.events import Epoch
 from runners.vertex.rehearsal import placeholders, values
+from runners.vertex.rehearsal.inputs import Result
 from runners.vertex.rehearsal.preflight import type_title
 from runners.vertex.rehearsal.spec import Node
 from runners.vertex.rehearsal.store import Artifact
@@ -32,14 +32,6 @@ LOG = "log.txt"
 _ERROR = re.compile(r"[A-Za-z_][\w.]*(Error|Exception|Refusal|Interrupt|Exit)\b.*")
 _EPOCH = re.compile(r"epoch (\d+) of (\d+): (.*)$")
 _PYTHON = re.compile(r"python(3(\.\d+)?)?")
-
-
-@dataclass
-class Result:
-    """What a node made: artifacts by output, and values of output parameters."""
-
-    artifacts: dict[str, list[Artifact]] = field(default_factory=dict)
-    parameters: dict[str, Any] = field(default_factory=dict)
 
 
 def environment(python: str, home: Path, more: Mapping[str, str]) -> dict[str, str]:
@@ -62,33 +54,6 @@ def fingerprint(node: Node, pipeline: str, python: str, given: Any) -> str:
         "parameters": {key: json_format.MessageToDict(value) for key, value in parameters.items()},
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def executor_input(node: Node, upstream: Mapping[str, Result], parameters: Mapping[str, Any], *, plain: bool) -> Any:
-    """Returns a node's ExecutorInput, without outputs.
-
-    Args:
-      node: the node.
-      upstream: what the nodes before it made.
-      parameters: its own, by name.
-      plain: whether parameters are passed as JSON values (schema 2.1).
-    """
-    given = pb.ExecutorInput()
-    for key, source in node.task.inputs.artifacts.items():
-        made = upstream[source.task_output_artifact.producer_task].artifacts
-        listed = made.get(source.task_output_artifact.output_artifact_key, [])
-        given.inputs.artifacts[key].artifacts.extend(_runtime(artifact) for artifact in listed)
-    for name, value in parameters.items():
-        if plain:
-            given.inputs.parameter_values[name].CopyFrom(values.struct(value))
-        else:
-            given.inputs.parameters[name].CopyFrom(values.legacy(value))
-    return given
-
-
-def _runtime(artifact: Artifact) -> Any:
-    content = {"name": artifact.name, "uri": artifact.uri, "type": artifact.type, "metadata": artifact.metadata}
-    return json_format.ParseDict(content, pb.RuntimeArtifact())
 
 
 def add_outputs(node: Node, given: Any, folder: Path) -> None:

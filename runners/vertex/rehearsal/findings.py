@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pipeline.verdict import REPORT_FILE, Check
 from runners.run import Node, Outcome
-from runners.vertex.rehearsal.container import Result
+from runners.vertex.rehearsal.inputs import Result
 from runners.vertex.rehearsal.store import Artifact
 
 EVALUATION, PUSHED_MODEL, EXAMPLES = "tfx.ModelEvaluation", "tfx.PushedModel", "tfx.Examples"

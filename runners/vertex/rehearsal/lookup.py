@@ -10,7 +10,7 @@ from google.protobuf import json_format
 from pipeline.contract import UserError
 from runners.vertex.rehearsal import placeholders, values
 from runners.vertex.rehearsal.preflight import type_title
-from runners.vertex.rehearsal.spec import Node
+from runners.vertex.rehearsal.spec import Node, Spec
 from runners.vertex.rehearsal.store import Artifact, Store
 
 _TERM = re.compile(
@@ -20,11 +20,7 @@ _TERM = re.compile(
 
 
 def resolve(node: Node, store: Store, pipeline: str, executor_input: Any) -> dict[str, list[Artifact]]:
-    """Returns the latest artifacts that a resolver's queries find among those of the pipeline; none is no error.
-
-    Raises:
-      UserError: a query that neither of TFX's two resolvers asks.
-    """
+    """Returns the latest artifacts that a resolver's queries find among those of the pipeline; none is no error."""
     queries = node.executor.resolver.output_artifact_queries
     return {
         key: [*filter(None, [_query(node, query.filter, store, pipeline, executor_input)])]
@@ -32,16 +28,32 @@ def resolve(node: Node, store: Store, pipeline: str, executor_input: Any) -> dic
     }
 
 
-def _query(node: Node, query: str, store: Store, pipeline: str, executor_input: Any) -> Artifact | None:
-    title, name, metadata = "", None, {}
-    for term in query.split(" AND "):
-        found = _TERM.fullmatch(term)
-        if found is None:
+def check(spec: Spec) -> None:
+    """Checks that every resolver is one of the two that Vertex AI runs for TFX.
+
+    Raises:
+      UserError: a query that neither of them asks.
+    """
+    for node in spec.nodes.values():
+        for query in node.executor.resolver.output_artifact_queries.values():
+            _terms(node, query.filter)
+
+
+def _terms(node: Node, query: str) -> list[re.Match[str]]:
+    found = {term: _TERM.fullmatch(term) for term in query.split(" AND ")}
+    for term, match in found.items():
+        if match is None:
             raise UserError(
                 expected=f"node {node.name}: the query of TFX's latest-artifact or latest-blessed-model resolver",
                 received=term,
                 todo="use one of those two: Vertex AI runs no other",
             )
+    return [match for match in found.values() if match]
+
+
+def _query(node: Node, query: str, store: Store, pipeline: str, executor_input: Any) -> Artifact | None:
+    title, name, metadata = "", None, {}
+    for found in _terms(node, query):
         title = found["title"] or title
         if found["key"]:
             metadata[found["key"]] = float(found["number"]) if found["number"] else found["text"]

@@ -6,14 +6,14 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, Literal
+from typing import Any
 
 from pipeline.verdict import Check
 from runners.events import NodeEvent, Observer, State
-from runners.vertex.rehearsal import conditions, container, findings, lookup, values
-from runners.vertex.rehearsal.container import Process, Result
-from runners.vertex.rehearsal.spec import Node, Spec, producer
+from runners.vertex.rehearsal import conditions, container, findings, inputs, lookup
+from runners.vertex.rehearsal.container import Process
+from runners.vertex.rehearsal.inputs import Result
+from runners.vertex.rehearsal.spec import Node, Spec
 from runners.vertex.rehearsal.store import Execution, Store
 
 SIDE_BY_SIDE = 2
@@ -43,7 +43,6 @@ class Rehearsing:
       record: folder of the logs, one below it for each node.
       observe: told of each node.
       use_cache: whether nodes that are the same are taken over, where the spec allows it.
-      failure_policy: fast starts no more nodes once one failed; slow goes on with those that do not wait for it.
       made: what the nodes that came to their end made.
       checks: of the gates.
       errors: of nodes that failed.
@@ -57,12 +56,11 @@ class Rehearsing:
     record: Path
     observe: Observer
     use_cache: bool = True
-    failure_policy: Literal["fast", "slow"] = "fast"
     made: dict[str, Result] = field(default_factory=dict)
     checks: list[Check] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     _running: dict[str, Process] = field(default_factory=dict)
-    _lost: set[str] = field(default_factory=set)
+    _lost: dict[str, str] = field(default_factory=dict)  # Node -> why it failed.
     _skipped: set[str] = field(default_factory=set)
     _fingerprints: dict[str, str] = field(default_factory=dict)
 
@@ -82,9 +80,9 @@ class Rehearsing:
                     self._collect(process)
                 # The next nodes run while this process reads what the gates among the last ones found.
                 self._start_ready()
+                self._tell_epochs({**self._running, **ended})
                 for name, process in ended.items():
                     self._tell_end(name, process)
-                self._tell_epochs()
                 time.sleep(0 if ended else POLL_S)
         except BaseException:
             for name, process in self._running.items():
@@ -107,7 +105,7 @@ class Rehearsing:
         ended = {*self.made, *self._skipped}
         if node.name in {*ended, *self._lost, *self._running} or not node.upstream <= ended:
             return False
-        if self._lost and self.failure_policy == "fast":
+        if self._lost and self.spec.failure_policy == "fast":
             return False
         return node.kind != "container" or len(self._running) < SIDE_BY_SIDE
 
@@ -122,9 +120,9 @@ class Rehearsing:
             self._fail(node.name, f"{node.name}: {type(error).__name__}: {error}", 0.0)
 
     def _begin(self, node: Node) -> None:
-        parameters = self._parameters(node)
-        given = container.executor_input(node, self.made, parameters, plain=self.spec.plain_values)
-        if not self._holds(node, parameters):
+        parameters = inputs.parameters(node, self.spec.parameters, self.made)
+        given = inputs.executor_input(node, self.made, parameters, plain=self.spec.plain_values)
+        if not inputs.hold(node, self.made, parameters):
             self._skip(node)
         elif node.kind == "resolver":
             self._end(node.name, "resolved", Result(lookup.resolve(node, self.store, self.spec.pipeline, given)))
@@ -166,49 +164,22 @@ class Rehearsing:
             "pipeline_root": self.spec.root,
         }
 
-    def _parameters(self, node: Node) -> dict[str, Any]:
-        defined = node.component.input_definitions.parameters
-        found = values.defaults(defined)
-        for name, given in node.task.inputs.parameters.items():
-            found[name] = self._parameter(given)
-        return {name: values.as_type(value, defined[name]) for name, value in found.items()}
-
-    def _parameter(self, given: Any) -> Any:
-        if asked := values.runtime_name(given):
-            return self.spec.parameters[asked]
-        if made := producer(given):
-            return self.made[made].parameters[given.task_output_parameter.output_parameter_key]
-        return values.constant(given.runtime_value)
-
-    def _holds(self, node: Node, parameters: Mapping[str, Any]) -> bool:
-        artifacts = {
-            key: [
-                SimpleNamespace(uri=found.uri, metadata=found.metadata)
-                for found in self.made[source.task_output_artifact.producer_task].artifacts.get(
-                    source.task_output_artifact.output_artifact_key, []
-                )
-            ]
-            for key, source in node.task.inputs.artifacts.items()
-        }
-        inputs = {"artifacts": artifacts, "parameter_values": parameters}
-        return conditions.holds(node.task.trigger_policy.condition, inputs)
-
     # --- ending ------------------------------------------------------------------------------------------
 
     def _collect(self, process: Process) -> None:
         """Keeps what a node made, so that those that wait for it can be started."""
-        if process.poll() != 0:
-            self._lost.add(process.node.name)
+        name, status = process.node.name, process.poll()
+        if status:
+            self._lost[name] = process.error(status)
             return
         try:
             made = process.result(self.spec.pipeline, self.run_id)
         except (OSError, ValueError) as error:
-            self._lost.add(process.node.name)
-            self.errors.append(f"{process.node.name}: it wrote what cannot be read: {error}")
+            self._lost[name] = f"{name}: it wrote what cannot be read: {error}"
             return
         for artifact in (found for listed in made.artifacts.values() for found in listed):
             self.store.add(artifact)
-        self.made[process.node.name] = made
+        self.made[name] = made
 
     def _tell_end(self, name: str, process: Process) -> None:
         if name in self._lost:
@@ -227,12 +198,9 @@ class Rehearsing:
         folders = [Path(found.uri) for listed in process.given.outputs.artifacts.values() for found in listed.artifacts]
         checks = findings.refusal(folders)
         self.checks += checks
-        if checks:
-            error: Exception = Refused(name)
-        else:
-            text = process.error(process.poll() or 0)
-            self.errors.append(text)
-            error = NodeFailed(text)
+        error = Refused(name) if checks else NodeFailed(self._lost[name])
+        if not checks:
+            self.errors.append(self._lost[name])
         self.observe(NodeEvent(name, "failed", process.seconds, checks=tuple(checks), error=error))
 
     def _end(self, name: str, state: State, made: Result, seconds: float = 0.0, checks: Sequence[Check] = ()) -> None:
@@ -241,7 +209,7 @@ class Rehearsing:
         self.observe(NodeEvent(name, state, seconds, examples=examples, checks=tuple(checks)))
 
     def _fail(self, name: str, text: str, seconds: float) -> None:
-        self._lost.add(name)
+        self._lost[name] = text
         self.errors.append(text)
         self.observe(NodeEvent(name, "failed", seconds, error=NodeFailed(text)))
 
@@ -249,7 +217,7 @@ class Rehearsing:
         self._skipped.add(node.name)
         self.observe(NodeEvent(node.name, "skipped"))
 
-    def _tell_epochs(self) -> None:
-        for name, process in self._running.items():
+    def _tell_epochs(self, processes: Mapping[str, Process]) -> None:
+        for name, process in processes.items():
             for epoch in process.epochs():
                 self.observe(NodeEvent(name, "training", process.seconds, epoch=epoch))

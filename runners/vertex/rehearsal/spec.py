@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
-from typing import Any
+from typing import Any, Literal
 
 from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2 as pb
@@ -50,6 +50,7 @@ class Spec:
       root: folder of its artifacts.
       nodes: by name, each after those that it waits for.
       parameters: values of its runtime parameters.
+      failure_policy: fast starts no more nodes once one failed; slow goes on with those that do not wait for it.
       plain_values: whether nodes get parameters as JSON values (schema 2.1) and not as typed ones (2.0).
     """
 
@@ -58,6 +59,7 @@ class Spec:
     nodes: Mapping[str, Node]
     parameters: Mapping[str, Any]
     plain_values: bool
+    failure_policy: Literal["fast", "slow"]
 
 
 def producer(given: pb.TaskInputsSpec.InputParameterSpec) -> str:
@@ -75,7 +77,10 @@ def read(spec: Mapping[str, Any], parameters: Mapping[str, Any]) -> Spec:
     Raises:
       UserError: a field that Vertex AI does not know, or a node that says what another one contradicts.
     """
-    job = _parsed(spec, pb.PipelineJob(), "the spec")
+    # The protos that kfp brings do not know this field, which Vertex AI does.
+    config = {**spec.get("runtimeConfig", {})}
+    policy = str(config.pop("failurePolicy", ""))
+    job = _parsed({**spec, "runtimeConfig": config}, pb.PipelineJob(), "the spec")
     pipeline = _parsed(spec.get("pipelineSpec") or {}, pb.PipelineSpec(), "pipelineSpec")
     deployment = _parsed(
         json_format.MessageToDict(pipeline.deployment_spec), pb.PipelineDeploymentConfig(), "deploymentSpec"
@@ -92,6 +97,7 @@ def read(spec: Mapping[str, Any], parameters: Mapping[str, Any]) -> Spec:
         nodes={name: nodes[name] for name in _sorted(nodes)},
         parameters=given,
         plain_values=pipeline.schema_version >= "2.1",
+        failure_policy="slow" if policy.endswith("SLOW") else "fast",
     )
 
 
@@ -116,7 +122,7 @@ def _node(name: str, task: Any, pipeline: Any, deployment: Any) -> Node:
 
 def _sorted(nodes: Mapping[str, Node]) -> list[str]:
     try:
-        return list(TopologicalSorter({name: sorted(node.upstream) for name, node in nodes.items()}).static_order())
+        return list(TopologicalSorter({name: sorted(nodes[name].upstream) for name in sorted(nodes)}).static_order())
     except CycleError as error:
         raise _wrong("nodes that do not wait for each other", f"a cycle: {' -> '.join(error.args[1])}") from error
 

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -158,14 +159,21 @@ def _own(spec: Mapping[str, Any], buckets: Path) -> dict[str, Path]:
     config, pipeline = spec.get("runtimeConfig", {}), spec["pipelineSpec"]
     found = [config.get("gcsOutputDirectory") or pipeline.get("defaultPipelineRoot", "")]
     for task in pipeline["root"]["dag"]["tasks"].values():
-        told = task.get("inputs", {}).get("parameters", {}).get("push_destination", {})
-        pushed = _told(spec, {"inputs": {"parameters": {"push_destination": told}}})
-        found += [address for text in _texts(pushed) for address in _ADDRESS.findall(text)]
-    return {
-        address.rstrip("/"): buckets / address.removeprefix("gs://").rstrip("/")
-        for address in found
-        if address.startswith("gs://")
-    }
+        found += _destinations(spec, task)
+    addresses = {address.rstrip("/") for address in found if address.startswith("gs://")}
+    # A folder above another one stands for that, too.
+    outermost = [own for own in sorted(addresses) if not any(_is_below(own, other) for other in addresses - {own})]
+    return {address: buckets / address.removeprefix("gs://") for address in outermost}
+
+
+def _destinations(spec: Mapping[str, Any], task: Mapping[str, Any]) -> list[str]:
+    """Returns where a task pushes to, and the folders above that it names, as a manifest's settings do."""
+    told = task.get("inputs", {}).get("parameters", {}).get("push_destination", {})
+    own = _told(spec, {"inputs": {"parameters": {"push_destination": told}}})
+    pushed = [address for text in _texts(own) for address in _ADDRESS.findall(text)]
+    named = [address for text in _texts(_told(spec, task)) for address in _ADDRESS.findall(text)]
+    above = [name for name in named if any(_is_below(address, name.rstrip("/")) for address in pushed)]
+    return [*pushed, *dict.fromkeys(above)]
 
 
 # --- what must be there ----------------------------------------------------------------------------------
@@ -191,7 +199,8 @@ def _check_folders(folders: Mapping[str, Path]) -> None:
 
 def _check_bigquery(spec: Mapping[str, Any], given: Substitutions) -> None:
     for name, container in _containers(spec):
-        asks = any("big_query" in arg or "bigquery" in arg for arg in container.get("args", []) if "." in arg)
+        classes = [word for flag, word in pairwise(container.get("args", [])) if flag == EXECUTOR_FLAG]
+        asks = any("bigquery" in word.replace("_", "") for word in classes)
         if asks and BIGQUERY_HOST not in given.environment:
             raise UserError(
                 expected=f"a stand-in for BigQuery, which node {name} asks ({BIGQUERY_HOST})",
@@ -214,12 +223,14 @@ def _executors(spec: Mapping[str, Any]) -> Iterator[str]:
 
 def _beam(spec: Mapping[str, Any]) -> Iterator[str]:
     """Beam's arguments come last, after those of the node."""
-    for name, container in _containers(spec):
+    found = False
+    for _, container in _containers(spec):
         args = container.get("args", [])
         if any(arg.startswith(_DATAFLOW) for arg in args):
             known = [arg for at, arg in enumerate(args) if _is_of_node(args, at)]
-            container["args"] = [*known, *BEAM_ARGS]
-            yield f"Beam in the process of node {name} stands for Dataflow: {' '.join(BEAM_ARGS)}"
+            container["args"], found = [*known, *BEAM_ARGS], True
+    if found:
+        yield "Beam in each node's own process stands for Dataflow"
 
 
 def _is_of_node(args: list[str], at: int) -> bool:

@@ -17,7 +17,7 @@ from commands import THIS
 from small_pipeline import compile_small, seen, with_script
 
 from pipeline.contract import UserError
-from runners.events import ENDED, NodeEvent
+from runners.events import NodeEvent
 from runners.vertex.rehearsal import Rehearsal, Substitutions, prepare, rehearse
 from runners.vertex.rehearsal.conditions import NotUnderstood, holds
 from runners.vertex.rehearsal.substitution import EXECUTORS, substitute
@@ -103,7 +103,7 @@ def test_a_second_rehearsal_takes_over_what_is_the_same(
 ) -> None:
     spec, store = with_script(compiled, tmp_path), tmp_path / "store"
     first = rehearse(spec, store=store, substitutions=data)
-    assert "model" not in json.dumps(seen(store, first.run_id, "ShipLatest")["given"]["inputs"]["artifacts"]["model"])
+    assert seen(store, first.run_id, "ShipLatest")["given"]["inputs"]["artifacts"] == {"model": {}}
     second = rehearse(spec, store=store, substitutions=data)
     # The resolver found nothing before the first one, and its model now.
     cached = {"Measure": "cached", "Judge": "cached", "Ship": "cached", "ShipLatest": "run"}
@@ -114,7 +114,7 @@ def test_a_second_rehearsal_takes_over_what_is_the_same(
     other["pipelineSpec"]["pipelineInfo"]["name"] = "another"
     fourth = rehearse(other, store=store, substitutions=data)
     assert states(fourth)["Measure"] == "run", "nothing is taken over from another pipeline"
-    assert "models" not in seen(store, fourth.run_id, "ShipLatest")["given"]["inputs"]["artifacts"]["model"]
+    assert seen(store, fourth.run_id, "ShipLatest")["given"]["inputs"]["artifacts"] == {"model": {}}
     fifth = rehearse(spec, store=store, substitutions=data, use_cache=False)
     assert "cached" not in states(fifth).values()
 
@@ -141,7 +141,8 @@ def test_by_the_slow_policy_what_does_not_depend_on_it_goes_on(
 ) -> None:
     spec = with_script(compiled, tmp_path, ShipLatest="raise SystemExit(4)")
     fast = rehearse(spec, store=tmp_path / "fast", substitutions=data)
-    slow = rehearse(spec, store=tmp_path / "slow", substitutions=data, failure_policy="slow")
+    spec["runtimeConfig"]["failurePolicy"] = "PIPELINE_FAILURE_POLICY_FAIL_SLOW"
+    slow = rehearse(spec, store=tmp_path / "slow", substitutions=data)
     assert "Ship" not in states(fast)
     assert (states(slow)["Ship"], slow.outcome) == ("run", "failed")
 
@@ -295,6 +296,13 @@ def test_a_placeholder_that_vertex_does_not_know(compiled: dict[str, Any], data:
     )
 
 
+def test_a_resolver_that_vertex_does_not_run(compiled: dict[str, Any], data: Substitutions, tmp_path: Path) -> None:
+    spec = with_script(compiled, tmp_path)
+    queries = spec["pipelineSpec"]["deploymentSpec"]["executors"]["Latest_executor"]["resolver"]
+    queries["outputArtifactQueries"]["model"]["filter"] += ' AND uri="gs://data/best"'
+    assert refused(spec, data, tmp_path).startswith("node Latest: the query of TFX's")
+
+
 def test_a_condition_that_is_none(compiled: dict[str, Any], data: Substitutions, tmp_path: Path) -> None:
     spec = with_script(compiled, tmp_path)
     dag(spec)["Ship"]["triggerPolicy"]["condition"] = "blessed ="
@@ -364,7 +372,3 @@ def test_a_condition_holds_or_does_not(condition: str, expected: bool) -> None:
 def test_a_condition_on_what_is_not_there_is_no_condition(condition: str) -> None:
     with pytest.raises(NotUnderstood):
         holds(condition, {"artifacts": {}, "parameter_values": {}})
-
-
-def test_every_state_of_a_node_ends_or_begins() -> None:
-    assert "skipped" in ENDED
