@@ -18,8 +18,9 @@ from typer.testing import CliRunner
 from pipeline.contract import Query, find_model
 from pipeline.ingestion.bigquery import TYPES
 from runners.cli import app
-from runners.vertex.needs import ROLES
+from runners.vertex.needs import APIS, BUCKET_ROLES, DATAFLOW_APIS, DATAFLOW_ROLES, PLACED_ROLES, ROLES
 
+TERRAFORM = Path(__file__).parents[3] / "deploy" / "terraform" / "main.tf"
 BUCKET = "my-project-pipelines"
 IMAGE = "europe-west4-docker.pkg.dev/my-project/pipelines/tfx-pipelines:0.1.0"
 ACCOUNT = "tfx-pipelines@my-project.iam.gserviceaccount.com"
@@ -50,7 +51,7 @@ class Cloud(Api):
             "GET /v1/projects/my-project/services:batchGet": lambda _: {"services": list(self._services())},
             f"GET /v1/projects/my-project/serviceAccounts/{ACCOUNT}": lambda _: self.account,
             "GET /v1/.*/europe-west4/repositories/pipelines/packages/tfx-pipelines/tags/0.1.0": lambda _: {"name": "1"},
-            "GET /v1beta1/.*/consumerQuotaMetrics/aiplatform.googleapis.com%2F(?P<metric>.*)": self._quota,
+            "GET /v1beta1/.*/consumerQuotaMetrics/aiplatform.googleapis.com/(?P<metric>.*)": self._quota,
             "GET /v1/projects/my-project/locations/europe-west4/tensorboards/7": lambda _: {"name": "7"},
             "GET /bigquery/v2/projects/my-project/datasets/shop/tables/transactions": lambda _: self._table(),
             "GET /bigquery/v2/projects/my-project/datasets/shop": lambda _: {
@@ -274,3 +275,11 @@ def test_without_credentials_only_the_settings_are_looked_at(cloud: Cloud, monke
     assert cloud.asked == []
     assert [line.partition(":")[0] for line in lines] == ["warning  image", "problem  credentials"]
     assert "gcloud auth application-default login" in lines[1]
+
+
+def test_terraform_makes_what_the_doctor_looks_for() -> None:
+    made = TERRAFORM.read_text(encoding="utf-8")
+    apis = [f"{api}.googleapis.com" for api in (*APIS, *DATAFLOW_APIS)]
+    assert [
+        need for need in (*apis, *ROLES, *DATAFLOW_ROLES, *BUCKET_ROLES, *PLACED_ROLES) if f'"{need}"' not in made
+    ] == []
