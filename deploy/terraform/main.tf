@@ -8,6 +8,7 @@ locals {
       "bigquery.googleapis.com",
       "bigquerystorage.googleapis.com",
       "cloudbuild.googleapis.com",
+      "cloudresourcemanager.googleapis.com",
       "compute.googleapis.com",
       "iam.googleapis.com",
       "logging.googleapis.com",

@@ -30,14 +30,15 @@ def teardown(
 
     vertex = read_vertex(ENVIRONMENTS / f"{env}.yaml")
     console = Console()
-    left = find(vertex, models=models)
+    kept = _kept(env)
+    left = find(vertex, models=models, kept=kept)
     for each in left:
         console.print(f"{each.kind}: {each.name} ({each.about})", markup=False, soft_wrap=True)
     if not left:
         console.print(f"Nothing of this project's runs is left in {vertex.project}, {vertex.region}.", soft_wrap=True)
     elif not dry_run:
         _confirm(vertex.project, yes)
-        for each in remove(vertex, left):
+        for each in remove(vertex, left, kept):
             console.print(f"removed {each.kind} {each.name}", markup=False, soft_wrap=True)
     console.print(KEPT, markup=False, soft_wrap=True)
 
@@ -47,6 +48,18 @@ def _confirm(project: str, yes: str | None) -> None:
     typed = typer.prompt(f"All of this goes away for good. Type the project's id, {project}") if yes is None else yes
     if typed != project:
         raise UserError(expected=project, received=typed, todo="nothing was removed; correct --yes or --env")
+
+
+def _kept(env: str) -> list[str]:
+    """The buckets' folders with raw data and pushed models, of all models: some may be below the root."""
+    from pipeline.contract import find_model, model_names
+    from pipeline.settings import make_settings
+    from runners.vertex.settings import read_vertex
+
+    contracts = [find_model(name) for name in model_names()]
+    pushed = [make_settings(model, *layers(model, env, None)).gates.destination for model in contracts]
+    sources = read_vertex(ENVIRONMENTS / f"{env}.yaml").sources.values()
+    return [address for address in (*pushed, *sources) if address and address.startswith("gs://")]
 
 
 def cloud_findings(env: str) -> list[Finding]:

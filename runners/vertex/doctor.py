@@ -7,19 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import Any
 from urllib.parse import quote
+
+from google.api_core.exceptions import NotFound
 
 from pipeline.contract import Model, Query, Settings, UserError
 from pipeline.ingestion import bigquery
 from runners.doctor import Finding
-from runners.vertex.google_api import call, credentials, understood
-from runners.vertex.needs import PERMISSIONS, apis, roles
+from runners.vertex.buckets import bucket, bucket_roles, buckets
+from runners.vertex.google_api import call, credentials
+from runners.vertex.needs import APPLY, ENOUGH, PERMISSIONS, apis, roles
+from runners.vertex.quota import quota
 from runners.vertex.settings import VertexSettings
 from runners.vertex.sources import table_of
-
-BUCKET_PERMISSIONS = ("storage.objects.create", "storage.objects.get", "storage.objects.list")
-APPLY = "run `terraform apply` in deploy/terraform, see docs/vertex.md"
 
 
 def examine(vertex: VertexSettings, models: Mapping[str, tuple[Model, Settings]]) -> list[Finding]:
@@ -34,14 +34,16 @@ def examine(vertex: VertexSettings, models: Mapping[str, tuple[Model, Settings]]
         found.append(_credentials(vertex))
     except UserError as error:
         return [*found, Finding("credentials", "problem", error.received, error.todo)]
+    used = buckets(vertex, models)
     checks: list[tuple[str, Callable[[], Iterator[Finding]]]] = [
         ("project", partial(_project, vertex)),
         ("APIs", partial(_apis, vertex)),
         ("permissions", partial(_permissions, vertex)),
         ("service account", partial(_service_account, vertex)),
         ("image", partial(_image, vertex)),
-        ("quota", partial(_quota, vertex)),
-        *((f"bucket {name}", partial(_bucket, vertex, name)) for name in _buckets(vertex, models)),
+        ("quota", partial(quota, vertex)),
+        *((f"bucket {name}", partial(bucket, vertex, name, use)) for name, use in used.items()),
+        *((f"bucket {name}", partial(bucket_roles, vertex, name)) for name, written in used.items() if written),
         *((f"table of {name}", partial(_table, vertex, model)) for name, (model, _) in models.items()),
         *((name, partial(_exists, vertex, name, *place)) for name, place in _resources(vertex).items()),
     ]
@@ -52,6 +54,8 @@ def _tried(name: str, check: Callable[[], Iterator[Finding]]) -> list[Finding]:
     try:
         return list(check())
     except UserError as error:
+        if isinstance(error.__cause__, NotFound):
+            return [Finding(name, "problem", f"does not exist: {error.received}", error.todo)]
         return [Finding(name, "warning", f"could not look: {error.received}", error.todo)]
 
 
@@ -128,12 +132,14 @@ def _service_account(vertex: VertexSettings) -> Iterator[Finding]:
     policy = call(vertex, "cloudresourcemanager", "POST", f"/v3/projects/{vertex.project}:getIamPolicy", body={})
     member = f"serviceAccount:{account}"
     held = {binding["role"] for binding in policy.get("bindings", []) if member in binding["members"]}
-    missing = [role for role in roles(vertex) if role not in held]
+    missing = [] if held & set(ENOUGH) else [role for role in roles(vertex) if role not in held]
     for role in missing:
         message = f"{account} does not hold {role} in the project; it {roles(vertex)[role]}"
-        yield Finding("service account", "warning", message, f"{APPLY}, unless a bucket or a data set grants it")
+        # A role of the project's own may contain what it needs.
+        custom = any(not role.startswith("roles/") for role in held)
+        yield Finding("service account", "warning" if custom else "problem", message, APPLY)
     if not missing:
-        yield Finding("service account", "ok", f"{account} holds the roles that it needs")
+        yield Finding("service account", "ok", f"{account} holds the roles that it needs in the project")
 
 
 def _image(vertex: VertexSettings) -> Iterator[Finding]:
@@ -156,64 +162,6 @@ def _image(vertex: VertexSettings) -> Iterator[Finding]:
         )
         return
     yield Finding("image", "ok", f"{vertex.image} is there")
-
-
-def _quota(vertex: VertexSettings) -> Iterator[Finding]:
-    """Looks at the quota that training needs; what of it is in use at the moment, Google does not tell here."""
-    kinds = ["cpus"]
-    if vertex.training.accelerator:
-        kinds.append(vertex.training.accelerator.lower().replace("tesla_", "") + "_gpus")
-    for kind in kinds:
-        metric = f"aiplatform.googleapis.com/custom_model_training_{kind}"
-        path = f"/v1beta1/projects/{vertex.project}/services/aiplatform.googleapis.com/consumerQuotaMetrics/"
-        limit = _limit(call(vertex, "serviceusage", "GET", path + quote(metric, safe="")), vertex.region)
-        if limit == 0:
-            todo = "ask for more under IAM & Admin > Quotas, or use another region or accelerator"
-            yield Finding("quota", "problem", f"{metric} is 0 in {vertex.region}", todo)
-        else:
-            yield Finding("quota", "ok", f"{metric} in {vertex.region}: {'unlimited' if limit < 0 else limit}")
-
-
-def _limit(metric: Mapping[str, Any], region: str) -> int:
-    """The region's own limit, or that of all regions that have none of their own; -1 is none."""
-    buckets = [bucket for limit in metric.get("consumerQuotaLimits", []) for bucket in limit.get("quotaBuckets", [])]
-    own = [bucket for bucket in buckets if bucket.get("dimensions", {}).get("region") == region]
-    shared = [bucket for bucket in buckets if not bucket.get("dimensions")]
-    found: list[dict[str, Any]] = own or shared
-    return int(found[0].get("effectiveLimit", 0)) if found else 0
-
-
-def _buckets(vertex: VertexSettings, models: Mapping[str, tuple[Model, Settings]]) -> list[str]:
-    destinations = [settings.gates.destination or "" for _, settings in models.values()]
-    sources = [vertex.sources[name] for name in models]
-    addresses = [vertex.root, *destinations, *sources]
-    names = (address.removeprefix("gs://").partition("/")[0] for address in addresses if address.startswith("gs://"))
-    return list(dict.fromkeys(names))
-
-
-def _bucket(vertex: VertexSettings, name: str) -> Iterator[Finding]:
-    from google.cloud import storage  # Google's client takes seconds to import.
-
-    label = f"bucket {name}"
-    with understood(vertex):
-        bucket = storage.Client(project=vertex.project, credentials=credentials(vertex)).lookup_bucket(name)
-        if bucket is None:
-            yield Finding(label, "problem", "there is no such bucket, or it is not yours", APPLY)
-            return
-        missing = set(BUCKET_PERMISSIONS) - set(bucket.test_iam_permissions(list(BUCKET_PERMISSIONS)))
-    if missing:
-        todo = "have Storage Object Admin granted to you on it"
-        yield Finding(label, "problem", f"you lack {', '.join(sorted(missing))}", todo)
-    yield _placed(label, bucket.location.lower(), vertex.region)
-
-
-def _placed(label: str, location: str, region: str) -> Finding:
-    if location == region:
-        return Finding(label, "ok", f"is in {region}")
-    if location in ("eu", "us", "asia") and region.startswith({"eu": "europe"}.get(location, location)):
-        message = f"is in the multi-region {location}, and the pipelines in {region}: reading costs network traffic"
-        return Finding(label, "warning", message, f"a bucket in {region} is cheaper")
-    return Finding(label, "problem", f"is in {location}, the pipelines in {region}", f"make one in {region}")
 
 
 def _table(vertex: VertexSettings, model: Model) -> Iterator[Finding]:

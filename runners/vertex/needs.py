@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from runners.vertex.settings import VertexSettings
 
+APPLY = "run `terraform apply` in deploy/terraform, see docs/vertex.md"
+"""What mends most of what is missing."""
+
 APIS = {
     "aiplatform": "runs pipelines, trains and serves",
     "artifactregistry": "holds the image",
@@ -34,15 +37,27 @@ PERMISSIONS = {
 ROLES = {
     "roles/aiplatform.user": "keeps the metadata of runs, starts training jobs, registers and deploys models",
     "roles/bigquery.jobUser": "runs the models' queries",
-    "roles/bigquery.dataViewer": "reads raw tables",
-    "roles/storage.objectAdmin": "reads and writes artifacts and pushed models",
-    "roles/artifactregistry.reader": "pulls the image",
     "roles/logging.logWriter": "writes what nodes print",
 }
+"""Role in the project -> what the account does with it."""
 DATAFLOW_ROLES = {
-    "roles/dataflow.admin": "starts Dataflow jobs",
+    "roles/dataflow.developer": "starts Dataflow jobs",
     "roles/dataflow.worker": "is the account of Dataflow's workers",
 }
+"""Those that `beam.runner: dataflow` needs besides."""
+BUCKET_ROLES = {
+    "roles/storage.objectAdmin": "writes artifacts and pushed models, and removes a push's lock",
+}
+"""Role on each bucket that is written to. No role in the project: other buckets are none of its business."""
+PLACED_ROLES = {
+    "roles/bigquery.dataViewer": "reads raw tables; on the data sets",
+    "roles/storage.objectViewer": "reads pictures; on their bucket",
+    "roles/artifactregistry.reader": "pulls the image; on its repository",
+    "roles/iam.serviceAccountUser": "starts jobs as itself; on itself",
+}
+"""Roles on other resources, which `pipelines doctor` does not look at one by one."""
+ENOUGH = ("roles/owner", "roles/editor")
+"""Roles in the project that include all of these, and far more than is needed."""
 
 
 def apis(vertex: VertexSettings) -> dict[str, str]:
@@ -51,5 +66,5 @@ def apis(vertex: VertexSettings) -> dict[str, str]:
 
 
 def roles(vertex: VertexSettings) -> dict[str, str]:
-    """Returns the roles that the service account needs, and what for."""
+    """Returns the roles that the service account needs in the project, and what for."""
     return {**ROLES, **(DATAFLOW_ROLES if vertex.beam.runner == "dataflow" else {})}

@@ -11,7 +11,11 @@ from pipeline.contract import UserError
 from runners.vertex.google_api import call, credentials, understood
 from runners.vertex.settings import MADE_BY, VertexSettings
 
-RUNNING = ("PIPELINE_STATE_QUEUED", "PIPELINE_STATE_PENDING", "PIPELINE_STATE_RUNNING", "PIPELINE_STATE_PAUSED")
+RUNNING = tuple(
+    f"{kind}_STATE_{state}"
+    for kind in ("PIPELINE", "JOB")
+    for state in ("QUEUED", "PENDING", "RUNNING", "PAUSED", "CANCELLING")
+)
 KINDS = {"schedules": "schedule", "pipelineJobs": "pipeline job", "customJobs": "training job", "endpoints": "endpoint"}
 """In the order in which they are removed: what starts jobs first, what serves last."""
 WAIT_S = 600.0
@@ -35,34 +39,35 @@ class Left:
     resource: dict[str, Any] | None = None
 
 
-def find(vertex: VertexSettings, *, models: bool) -> list[Left]:
+def find(vertex: VertexSettings, *, models: bool, kept: Sequence[str]) -> list[Left]:
     """Returns what is to be removed, in the order of removal.
 
     Args:
       vertex: settings.
       models: whether registered models go too.
+      kept: `gs://` folders with raw data and pushed models; what lies in them is left, also below the root.
 
     Raises:
       UserError: Google could not be asked.
     """
     kinds = {**KINDS, **({"models": "registered model"} if models else {})}
     found = [
-        Left(words, each["name"], each.get("displayName", ""), each)
+        Left(words, each["name"], _about(each), each)
         for plural, words in kinds.items()
         for each in _labelled(vertex, plural)
     ]
-    return [*found, *_files(vertex)]
+    return [*found, *_files(vertex, kept)]
 
 
-def remove(vertex: VertexSettings, left: Sequence[Left]) -> Iterator[Left]:
-    """Removes what `find` found, and yields each when it is gone.
+def remove(vertex: VertexSettings, left: Sequence[Left], kept: Sequence[str]) -> Iterator[Left]:
+    """Removes what `find` found, and yields each when it is gone. `kept` is as it was for `find`.
 
     Raises:
       UserError: Google refused one; those before it are gone.
     """
     for each in left:
         if each.resource is None:
-            _remove_files(vertex)
+            _remove_files(vertex, kept)
         else:
             _quiet(vertex, each.resource)
             _finish(vertex, _ask(vertex, "DELETE", f"/v1/{each.name}"))
@@ -81,6 +86,12 @@ def _labelled(vertex: VertexSettings, plural: str) -> list[dict[str, Any]]:
             return [each for each in found if MADE_BY.items() <= _labels(each).items()]
 
 
+def _about(resource: dict[str, Any]) -> str:
+    state = resource.get("state", "").rpartition("_STATE_")[2].lower()
+    deployed = [f"serves {model.get('displayName', model['id'])}" for model in resource.get("deployedModels", [])]
+    return ", ".join(part for part in (resource.get("displayName", ""), state, *deployed) if part)
+
+
 def _labels(resource: dict[str, Any]) -> dict[str, str]:
     started = resource.get("createPipelineJobRequest", {}).get("pipelineJob", {})
     labels: dict[str, str] = {**started.get("labels", {}), **resource.get("labels", {})}
@@ -93,7 +104,8 @@ def _quiet(vertex: VertexSettings, resource: dict[str, Any]) -> None:
         body = {"deployedModelId": deployed["id"]}
         _finish(vertex, _ask(vertex, "POST", f"/v1/{resource['name']}:undeployModel", body=body))
     if resource.get("state") in RUNNING:
-        _ask(vertex, "POST", f"/v1/{resource['name']}:cancel", body={})
+        if not resource["state"].endswith("CANCELLING"):
+            _ask(vertex, "POST", f"/v1/{resource['name']}:cancel", body={})
         _until(lambda: _ask(vertex, "GET", f"/v1/{resource['name']}").get("state") not in RUNNING, resource["name"])
 
 
@@ -115,28 +127,35 @@ def _until(over: Any, name: str) -> None:
         time.sleep(POLL_S)
 
 
-def _files(vertex: VertexSettings) -> list[Left]:
-    blobs = _blobs(vertex)
+def _files(vertex: VertexSettings, kept: Sequence[str]) -> list[Left]:
+    blobs = _blobs(vertex, kept)
     if not blobs:
         return []
     size = sum(blob.size or 0 for blob in blobs) / 1e6
-    return [Left("files", f"{vertex.root.rstrip('/')}/", f"{len(blobs):,} objects, {size:,.1f} MB")]
+    return [Left("files", _folder(vertex.root), f"{len(blobs):,} objects, {size:,.1f} MB")]
 
 
-def _remove_files(vertex: VertexSettings) -> None:
+def _remove_files(vertex: VertexSettings, kept: Sequence[str]) -> None:
     with understood(vertex):
-        for blob in _blobs(vertex):
+        for blob in _blobs(vertex, kept):
             blob.delete()
 
 
-def _blobs(vertex: VertexSettings) -> list[Any]:
+def _blobs(vertex: VertexSettings, kept: Sequence[str]) -> list[Any]:
+    """The objects below the root, other than what is kept there: a root may be a whole bucket."""
     from google.cloud import storage  # Google's client takes seconds to import.
 
-    name, _, folder = vertex.root.removeprefix("gs://").partition("/")
-    prefix = f"{folder.rstrip('/')}/" if folder.rstrip("/") else ""
+    root = _folder(vertex.root)
+    inside = tuple(_folder(address) for address in kept if _folder(address).startswith(root))
+    name, _, prefix = root.removeprefix("gs://").partition("/")
     with understood(vertex):
         bucket = storage.Client(project=vertex.project, credentials=credentials(vertex)).bucket(name)
-        return list(bucket.list_blobs(prefix=prefix))
+        found = bucket.list_blobs(prefix=prefix or None)
+        return [blob for blob in found if not f"gs://{name}/{blob.name}/".startswith(inside)]
+
+
+def _folder(address: str) -> str:
+    return f"{address.rstrip('/')}/"
 
 
 def _ask(vertex: VertexSettings, method: str, path: str, **more: Any) -> dict[str, Any]:
