@@ -65,7 +65,7 @@ class Checkpoints:
 def _is_whole(path: str) -> bool:
     """Reads a checkpoint through, which verifies its checksums; a restore that fails midway leaves a mixture."""
     try:
-        reader = tf.train.load_checkpoint(path)
+        reader = tf.compat.v1.train.NewCheckpointReader(path)
         for name in reader.get_variable_to_shape_map():
             reader.get_tensor(name)
     except (tf.errors.OpError, LookupError, RuntimeError, ValueError):

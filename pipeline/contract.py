@@ -291,6 +291,8 @@ class Query(_Plain):
       resolve: dotted path of `(settings, ask) -> settings`, which replaces what depends on the data (say,
         a cut-off `auto`) by what it comes to. `ask(sql)` runs a SELECT in BigQuery's dialect on the raw
         table and returns its first row as a tuple. Raises UserError for data that cannot serve.
+      latest: feature setting -> BigQuery expression over the raw table, for runs that are planned before their data
+        exists: it takes the setting's place in the SELECT while that is `auto`. May use the other settings' `@name`.
     """
 
     sql: str
@@ -301,6 +303,7 @@ class Query(_Plain):
     split_column: str = "split"
     splits: dict[str, str] = {"train": "TRAIN", "eval": "VALIDATE", "test": "TEST"}
     resolve: str
+    latest: dict[str, str] = {}
 
 
 Ask = Callable[[str], tuple[Any, ...]]

@@ -8,7 +8,6 @@ from typing import Any
 
 from ml_metadata.proto import metadata_store_pb2
 from tfx.components import Evaluator, ExampleValidator, Pusher, StatisticsGen, Trainer, Transform
-from tfx.components.schema_gen.import_schema_gen.component import ImportSchemaGen
 from tfx.dsl.components.base import base_component, executor_spec
 from tfx.dsl.components.common.resolver import Resolver, ResolverStrategy
 from tfx.orchestration.pipeline import Pipeline
@@ -19,6 +18,7 @@ from pipeline.contract import Model, Settings
 from pipeline.data_gate import DataGate
 from pipeline.fingerprint import digest_code
 from pipeline.model_gate import eval_config
+from pipeline.packaged_schema import PackagedSchema
 from pipeline.serving_gate import JUDGED_SPLIT, ServingGate
 
 TRAINING_SPLIT = "train"
@@ -30,7 +30,6 @@ class Choices:
 
     Attributes:
       ingestion: example generator; output `examples` with the splits train, eval and test.
-      schema_file: the curated schema, at a path that changes with its content (TFX's cache key is the path).
       champion: strategy that finds the model to beat, and the artifacts it looks at besides models.
       reference: strategy that finds the statistics of the last pushed run, and the artifacts it looks at besides
         statistics. None where the orchestrator runs no strategy of ours, as on Vertex: no drift is judged there, and
@@ -39,6 +38,7 @@ class Choices:
       push_executor: how it is pushed.
       push_config: what the push executor is told.
       trainer_executor: how training is run; TFX's generic executor if None.
+      trainer_config: what that executor is told.
       checkpoints: folder where the trainer may leave what an interrupted training goes on from; none if None.
       beam_args: Beam pipeline arguments of every component that uses Beam.
       metadata: connection of the metadata store; None where the orchestrator has its own.
@@ -46,13 +46,13 @@ class Choices:
     """
 
     ingestion: base_component.BaseComponent
-    schema_file: str
     champion: tuple[type[ResolverStrategy], Mapping[str, type]]
     push_destination: str
     push_executor: executor_spec.ExecutorSpec
     push_config: Mapping[str, Any]
     reference: tuple[type[ResolverStrategy], Mapping[str, type]] | None = None
     trainer_executor: executor_spec.ExecutorSpec | None = None
+    trainer_config: Mapping[str, Any] = field(default_factory=dict)
     checkpoints: str | None = None
     beam_args: Sequence[str] = field(default_factory=list)
     metadata: metadata_store_pb2.ConnectionConfig | None = None
@@ -71,7 +71,7 @@ def create_pipeline(model: Model, settings: Settings, *, name: str, root: str, c
     """
     examples = choices.ingestion.with_id("ExampleGen").outputs["examples"]
     statistics = StatisticsGen(examples=examples)
-    importer = ImportSchemaGen(schema_file=choices.schema_file)
+    importer = PackagedSchema(model.schema_file).with_id("ImportSchemaGen")
     schema = importer.outputs["schema"]
     validator = ExampleValidator(statistics=statistics.outputs["statistics"], schema=schema)
     reference = _reference(choices)
@@ -158,14 +158,19 @@ def _trainer(model: Model, settings: Settings, transform: Transform, schema: Cha
         schema=schema,
         train_args=trainer_pb2.TrainArgs(splits=[TRAINING_SPLIT]),
         eval_args=trainer_pb2.EvalArgs(splits=[TRAINING_SPLIT]),
-        custom_config={
-            "training": settings.training.model_dump(mode="json"),
-            "features": settings.features.model_dump(mode="json"),
-            "code": digest_code(_module(model.run_fn)),
-            "checkpoints": choices.checkpoints,
-        },
+        custom_config={**training_config(model, settings, choices.checkpoints), **choices.trainer_config},
         custom_executor_spec=choices.trainer_executor,
     )
+
+
+def training_config(model: Model, settings: Settings, checkpoints: str | None) -> dict[str, Any]:
+    """Returns what a model's `run_fn` is told, as `custom_config`, beside its examples; also outside of the DAG."""
+    return {
+        "training": settings.training.model_dump(mode="json"),
+        "features": settings.features.model_dump(mode="json"),
+        "code": digest_code(_module(model.run_fn)),
+        "checkpoints": checkpoints,
+    }
 
 
 def _reference(choices: Choices) -> Resolver | None:

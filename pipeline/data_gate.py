@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_pb2
@@ -227,9 +226,9 @@ class Executor(base_executor.BaseExecutor):  # type: ignore[misc]
         schema = io_utils.SchemaReader().read(io_utils.get_only_uri_in_dir(single["schema"].uri))
         gates = GateSettings.model_validate_json(exec_properties["gates"])
         checks: list[Check] = []
-        ingestion = Path(single["examples"].uri) / REPORT
-        if ingestion.exists():
-            report = RawReport.model_validate_json(ingestion.read_bytes())
+        ingestion = f"{single['examples'].uri}/{REPORT}"
+        if fileio.exists(ingestion):
+            report = RawReport.model_validate_json(io_utils.read_bytes_file(ingestion))
             checks += raw_checks(report, gates.max_quarantined_share)
         splits = {
             split: _read_statistics(single["statistics"], split)
@@ -240,7 +239,7 @@ class Executor(base_executor.BaseExecutor):  # type: ignore[misc]
             checks += anomaly_checks(split, anomalies, schema, statistics, gates.allowed_anomalies)
             checks += unknown_value_checks(split, schema, statistics, gates.allowed_anomalies)
         checks += distribution_checks(splits, _read_reference(input_dict.get("reference")), schema, gates)
-        conclude(checks, Path(artifact_utils.get_single_uri(output_dict["report"])))
+        conclude(checks, artifact_utils.get_single_uri(output_dict["report"]))
 
 
 def _read_statistics(artifact: types.Artifact, split: str) -> statistics_pb2.DatasetFeatureStatistics:

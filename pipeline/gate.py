@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from tfx.dsl.io import fileio
 from tfx.types import artifact
 
 from pipeline.verdict import REPORT_FILE, Check, sentence
@@ -30,21 +31,22 @@ class GateRefusal(Exception):
         super().__init__("; ".join(sentence(check) for check in checks if not check.passed))
 
 
-def conclude(checks: Iterable[Check], folder: Path) -> None:
-    """Writes the report of a gate into a folder and raises if a check failed.
+def conclude(checks: Iterable[Check], folder: str | Path) -> None:
+    """Writes the report of a gate into a folder, a path or an address, and raises if a check failed.
 
     Raises:
       GateRefusal: at least one check did not pass.
     """
     listed = list(checks)
-    folder.mkdir(parents=True, exist_ok=True)
+    fileio.makedirs(str(folder))
     content = [check.model_dump(mode="json") for check in listed]
-    (folder / REPORT_FILE).write_text(json.dumps(content, indent=1), encoding="utf-8")
+    with fileio.open(f"{folder}/{REPORT_FILE}", "wb") as file:
+        file.write(json.dumps(content, indent=1).encode())
     if not all(check.passed for check in listed):
         raise GateRefusal(listed)
 
 
-def read_report(folder: Path) -> list[Check]:
+def read_report(folder: str | Path) -> list[Check]:
     """Returns the checks that `conclude` wrote into a folder."""
-    content = json.loads((folder / REPORT_FILE).read_text(encoding="utf-8"))
-    return [Check.model_validate(check) for check in content]
+    with fileio.open(f"{folder}/{REPORT_FILE}", "rb") as file:
+        return [Check.model_validate(check) for check in json.load(file)]

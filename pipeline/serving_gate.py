@@ -11,6 +11,8 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx import types
 from tfx.components.infra_validator import executor as infra_validator
 from tfx.dsl.components.base import base_component, base_executor, executor_spec
+from tfx.dsl.io import fileio
 from tfx.types import artifact_utils, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 from tfx.utils import io_utils, path_utils
@@ -29,6 +32,7 @@ from pipeline.fingerprint import digest_code
 from pipeline.gate import conclude
 from pipeline.model_gate import row_metrics_config
 from pipeline.push.manifest import METRICS_FILE
+from pipeline.remote import local_file, local_folder, written_folder
 from pipeline.serving_check import Report, Spec
 from pipeline.verdict import Check
 
@@ -76,9 +80,10 @@ def ask_in_fresh_process(spec: Spec, timeout: float = TIMEOUT_SECONDS) -> Report
         return Report.model_validate_json(answer.read_text())
 
 
-def read_metrics(blessing: Path) -> dict[str, dict[str, float | None]]:
+def read_metrics(blessing: str | Path) -> dict[str, dict[str, float | None]]:
     """Returns split -> metric -> value (None: undefined), as the gate left them in the blessing's folder."""
-    metrics: dict[str, dict[str, float | None]] = json.loads((blessing / METRICS_FILE).read_text())
+    with fileio.open(f"{blessing}/{METRICS_FILE}") as file:
+        metrics: dict[str, dict[str, float | None]] = json.load(file)
     return metrics
 
 
@@ -127,14 +132,15 @@ class Executor(base_executor.BaseExecutor):  # type: ignore[misc]
         """
         single = {key: artifact_utils.get_single_instance(found) for key, found in input_dict.items()}
         blessing = artifact_utils.get_single_instance(output_dict["blessing"])
-        folder = Path(blessing.uri) / predictions.FOLDER
-        report = ask_in_fresh_process(_spec(single, json.loads(exec_properties["question"]), str(folder)))
+        question = json.loads(exec_properties["question"])
+        with _locally(_spec(single, question, f"{blessing.uri}/{predictions.FOLDER}")) as spec:
+            report = ask_in_fresh_process(spec)
         passed = all(check.passed for check in report.checks)
         name = infra_validator._BLESSED_FILENAME if passed else infra_validator._NOT_BLESSED_FILENAME
         io_utils.write_string_file(os.path.join(blessing.uri, name), "")
         blessing.set_int_custom_property("blessed", int(passed))
-        (Path(blessing.uri) / METRICS_FILE).write_text(json.dumps(report.metrics, indent=1))
-        conclude(report.checks, Path(blessing.uri))
+        io_utils.write_string_file(f"{blessing.uri}/{METRICS_FILE}", json.dumps(report.metrics, indent=1))
+        conclude(report.checks, blessing.uri)
 
 
 def _code(model: Model) -> set[str]:
@@ -160,6 +166,19 @@ def _spec(single: dict[str, types.Artifact], question: dict[str, Any], written: 
         predictions=written,
         **question,
     )
+
+
+@contextmanager
+def _locally(spec: Spec) -> Iterator[Spec]:
+    """Yields the same question about local copies where addresses are remote, which the process need not know."""
+    with ExitStack() as stack:
+        model = stack.enter_context(local_folder(spec.model))
+        splits = {
+            split: [str(stack.enter_context(local_file(file))) for file in files]
+            for split, files in spec.splits.items()
+        }
+        written = stack.enter_context(written_folder(spec.predictions))
+        yield spec.model_copy(update={"model": str(model), "splits": splits, "predictions": str(written)})
 
 
 class ServingGate(base_component.BaseComponent):  # type: ignore[misc]

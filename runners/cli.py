@@ -13,7 +13,9 @@ from rich.markup import escape
 
 from pipeline.contract import Model, Query, UserError, find_model, load
 from pipeline.settings import make_settings
+from runners.commands import bigquery, cloud, compiling, jobs
 from runners.commands.rehearse import rehearse
+from runners.commands.train import FLAGS, train
 from runners.model_commands import add_model_commands
 from runners.options import Data, Environment, ModelName, Root, Set, layers
 
@@ -183,13 +185,13 @@ def doctor(
     assignments: Set = None,
     env: Environment = None,
 ) -> None:
-    """Check this machine, or with --data a file of yours, before anything long is started."""
+    """Check this machine, with --data a file of yours, or with --env alone an environment of Vertex AI."""
     from runners.doctor import all_ok, diagnose
     from runners.inspect_data import inspect, table_model
 
     console = Console()
     if data is None:
-        findings = diagnose(root)
+        findings = cloud.cloud_findings(env) if env else diagnose(root)
     else:
         contract = table_model(model)
         typed = [*(["--env", env] if env else []), *(word for pair in assignments or [] for word in ("--set", pair))]
@@ -214,7 +216,14 @@ def settings(model: ModelName, assignments: Set = None, env: Environment = None)
     Console().print(yaml.safe_dump(resolved.model_dump(mode="json"), sort_keys=False), markup=False, soft_wrap=True)
 
 
+for command in (jobs.submit, jobs.status, jobs.logs, jobs.cancel):
+    app.command()(command)
+app.add_typer(jobs.schedule, name="schedule")
+app.command("compile")(compiling.compile_model)
+app.command()(cloud.teardown)
+app.command("load-bigquery")(bigquery.load_bigquery)
 app.command()(rehearse)
+app.command("train", context_settings=FLAGS)(train)
 
 
 def main() -> None:

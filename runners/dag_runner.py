@@ -36,11 +36,13 @@ class ObservedDagRunner(tfx_runner.IrBasedRunner):  # type: ignore[misc]
     Attributes:
       run_id: name of the pipeline run in the metadata store.
       observe: told of each node, see `NodeEvent`.
+      until: the last node that is run; all of them if None.
       outputs: filled while running: node -> output key -> its artifacts.
     """
 
     run_id: str
     observe: Observer
+    until: str | None = None
     outputs: dict[str, dict[str, list[mlmd.Artifact]]] = field(default_factory=dict)
 
     def run_with_ir(self, pipeline: pipeline_pb2.Pipeline, run_options: Any = None) -> None:
@@ -56,17 +58,17 @@ class ObservedDagRunner(tfx_runner.IrBasedRunner):  # type: ignore[misc]
         deployment = runner_utils.extract_local_deployment_config(pipeline)
         kind = deployment.metadata_connection_config.WhichOneof("connection_config")
         connection = getattr(deployment.metadata_connection_config, kind)
-        for node in pipeline.nodes:
-            self.observe(NodeEvent(node.pipeline_node.node_info.id, "waiting"))
-        for node in pipeline.nodes:
-            self._run_node(pipeline, node.pipeline_node, deployment, connection)
+        nodes = [node.pipeline_node for node in pipeline.nodes]
+        names = [node.node_info.id for node in nodes]
+        nodes = nodes[: names.index(self.until) + 1] if self.until else nodes
+        for name in names[: len(nodes)]:
+            self.observe(NodeEvent(name, "waiting"))
+        for node in nodes:
+            node_launcher = _launcher(pipeline, node, deployment, connection)
+            self._run_node(node, node_launcher, connection)
 
     def _run_node(
-        self,
-        pipeline: pipeline_pb2.Pipeline,
-        node: pipeline_pb2.PipelineNode,
-        deployment: Any,
-        connection: mlmd.ConnectionConfig,
+        self, node: pipeline_pb2.PipelineNode, node_launcher: _Launcher, connection: mlmd.ConnectionConfig
     ) -> None:
         name, start = node.node_info.id, time.monotonic()
 
@@ -76,7 +78,7 @@ class ObservedDagRunner(tfx_runner.IrBasedRunner):  # type: ignore[misc]
         self.observe(NodeEvent(name, "started"))
         try:
             with training_told_to(lambda epoch: tell("training", epoch=epoch)):
-                self._launch(pipeline, node, deployment, connection)
+                node_launcher.launch()
         except (KeyboardInterrupt, _Interrupted) as error:
             tell("interrupted")
             raise KeyboardInterrupt from error
@@ -87,22 +89,6 @@ class ObservedDagRunner(tfx_runner.IrBasedRunner):  # type: ignore[misc]
             execution = _latest_execution(handle.store, self.run_id)
             self.outputs[name] = _outputs(handle.store, execution)
         tell(_state(node, execution))
-
-    def _launch(
-        self,
-        pipeline: pipeline_pb2.Pipeline,
-        node: pipeline_pb2.PipelineNode,
-        deployment: Any,
-        connection: mlmd.ConnectionConfig,
-    ) -> None:
-        _Launcher(
-            pipeline_node=node,
-            mlmd_connection=metadata.Metadata(connection),
-            pipeline_info=pipeline.pipeline_info,
-            pipeline_runtime_spec=pipeline.runtime_spec,
-            executor_spec=runner_utils.extract_executor_spec(deployment, node.node_info.id),
-            custom_driver_spec=runner_utils.extract_custom_driver_spec(deployment, node.node_info.id),
-        ).launch()
 
 
 class _Interrupted(Exception):
@@ -118,6 +104,20 @@ class _Launcher(launcher.Launcher):  # type: ignore[misc]
         except KeyboardInterrupt as error:
             outputs_utils.remove_output_dirs(execution_info.output_dict)
             raise _Interrupted from error
+
+
+def _launcher(
+    pipeline: pipeline_pb2.Pipeline, node: pipeline_pb2.PipelineNode, deployment: Any, connection: mlmd.ConnectionConfig
+) -> _Launcher:
+    name = node.node_info.id
+    return _Launcher(
+        pipeline_node=node,
+        mlmd_connection=metadata.Metadata(connection),
+        pipeline_info=pipeline.pipeline_info,
+        pipeline_runtime_spec=pipeline.runtime_spec,
+        executor_spec=runner_utils.extract_executor_spec(deployment, name),
+        custom_driver_spec=runner_utils.extract_custom_driver_spec(deployment, name),
+    )
 
 
 def _state(node: pipeline_pb2.PipelineNode, execution: mlmd.Execution) -> State:

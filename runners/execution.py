@@ -36,7 +36,7 @@ from pipeline.verdict import Check
 from runners.beam import BEAM_ARGS
 from runners.dag_runner import NodeFailed, ObservedDagRunner
 from runners.events import ENDED, NodeEvent, Observer
-from runners.run import Node, Outcome, Run, RunResult, addressed_schema
+from runners.run import Node, Outcome, Run, RunResult
 
 Outputs = Mapping[str, Mapping[str, list[mlmd.Artifact]]]
 
@@ -44,16 +44,18 @@ Outputs = Mapping[str, Mapping[str, list[mlmd.Artifact]]]
 def execute(run: Run, observe: Observer) -> RunResult:
     """Runs the DAG of a prepared run; see `runners.local.execute`, which holds the root meanwhile."""
     nodes: list[Node] = []
+    checks: list[Check] = []
 
     def note(event: NodeEvent) -> None:
         if event.state in ENDED:
             nodes.append(Node.of(event))
-        observe(_with_findings(event, runner.outputs))
+            event = _with_findings(event, runner.outputs)
+            checks.extend(event.checks)
+        observe(event)
 
     held = versions(run.destination)
     runner = ObservedDagRunner(run_id=run.run_id, observe=note)
-    refusal, error = _run(runner, run, held)
-    checks = [*_checks(runner.outputs), *refusal]
+    error = _run(runner, run, held)
     if any(bound.worsening is not None for bound in run.settings.gates.bounds.values()):
         checks += _unknown_champion(held, checks)
     pushed = _pushed(runner.outputs)
@@ -76,27 +78,26 @@ def execute(run: Run, observe: Observer) -> RunResult:
     )
 
 
-def _run(runner: ObservedDagRunner, run: Run, held: list[Version]) -> tuple[list[Check], str | None]:
-    """Returns the checks of the gate that raised, if one did, and the error of the node that failed otherwise."""
+def _run(runner: ObservedDagRunner, run: Run, held: list[Version]) -> str | None:
+    """Returns the error of the node that failed, if one did; a gate that refuses has not failed."""
     try:
         root = str(run.root / "artifacts" / run.pipeline)
         runner.run(create_pipeline(run.model, run.settings, name=run.pipeline, root=root, choices=_choices(run, held)))
     except NodeFailed as failed:
         cause = failed.__cause__
         if isinstance(cause, GateRefusal):
-            return list(cause.checks), None
+            return None
         if isinstance(cause, UserError):
             raise cause from failed
         logging.error("%s", "".join(traceback.format_exception(failed)))
-        return [], f"{failed.node}: {type(cause).__name__}: {cause}"
-    return [], None
+        return f"{failed.node}: {type(cause).__name__}: {cause}"
+    return None
 
 
 def _choices(run: Run, held: list[Version]) -> Choices:
     """What a local run chooses; the DAG itself is the same everywhere."""
     return Choices(
-        ingestion=_ingestion(run),
-        schema_file=str(addressed_schema(run)),
+        ingestion=ingestion(run),
         champion=(LatestPushedModelStrategy, {"pushed_model": standard_artifacts.PushedModel}),
         reference=(
             PushedStatisticsStrategy,
@@ -112,7 +113,8 @@ def _choices(run: Run, held: list[Version]) -> Choices:
     )
 
 
-def _ingestion(run: Run) -> DuckDBExampleGen | ImageExampleGen:
+def ingestion(run: Run) -> DuckDBExampleGen | ImageExampleGen:
+    """Returns the example generator that reads a prepared run's raw data."""
     features = run.settings.features
     match run.model.source, run.raw:
         case Query() as source, RawTable() as table:
@@ -155,11 +157,6 @@ def _with_findings(event: NodeEvent, outputs: Outputs) -> NodeEvent:
     if isinstance(event.error, GateRefusal):
         return replace(event, checks=event.error.checks)
     return replace(event, checks=tuple(_checks_of(event.node, outputs)))
-
-
-def _checks(outputs: Outputs) -> list[Check]:
-    """Returns what each gate that came to an end checked, in order."""
-    return [check for gate in ("DataGate", "ServingGate", "Evaluator") for check in _checks_of(gate, outputs)]
 
 
 def _checks_of(node: str, outputs: Outputs) -> list[Check]:

@@ -43,7 +43,7 @@ def locked(root: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _scratch(root: Path) -> Iterator[None]:
+def scratch(root: Path) -> Iterator[None]:
     """Temporary files of TFX and Beam go below the root and away with the run: they are left behind otherwise."""
     folder = root / "tmp"
     folder.mkdir(parents=True, exist_ok=True)
@@ -73,7 +73,7 @@ def execute(run: Run, observe: Observer = lambda _event: None) -> RunResult:
     Raises:
       UserError: another run holds the root.
     """
-    with catching() as interrupt, locked(run.root), _scratch(run.root):
+    with catching() as interrupt, locked(run.root), scratch(run.root):
         result = _until_interrupted(run, observe, interrupt)
         run.folder.mkdir(parents=True, exist_ok=True)
         (run.folder / "run.json").write_text(result.model_dump_json(indent=1), encoding="utf-8")

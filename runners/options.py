@@ -7,7 +7,7 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from pipeline.contract import Model
+from pipeline.contract import Model, UserError
 from pipeline.settings import read_assignments, read_environment
 
 ENVIRONMENTS = Path("deploy/environments")
@@ -20,7 +20,9 @@ Set = Annotated[
 ]
 Environment = Annotated[
     Optional[str],  # noqa: UP045
-    typer.Option("--env", metavar="NAME", help=f"Settings from {ENVIRONMENTS}/NAME.yaml, under those of --set."),
+    typer.Option(
+        "--env", metavar="NAME", help=f"Settings from {ENVIRONMENTS}/NAME.yaml, or a .yaml file, under those of --set."
+    ),
 ]
 Data = Annotated[
     Optional[Path],  # noqa: UP045
@@ -31,7 +33,27 @@ Data = Annotated[
 ]
 
 
+def environment_file(env: str) -> Path:
+    """Returns the file of an environment: below the current folder, or the one that is named itself, by its ending."""
+    return (Path(env) if env.endswith(".yaml") else ENVIRONMENTS / f"{env}.yaml").absolute()
+
+
 def layers(model: Model, env: str | None, assignments: list[str] | None) -> tuple[dict[str, Any], ...]:
     """The layers of settings over the model's defaults: those of the environment, under those of `--set`."""
-    environment = [read_environment(model, ENVIRONMENTS / f"{env}.yaml")] if env else []
+    environment = [read_environment(model, environment_file(env))] if env else []
     return (*environment, read_assignments(model, assignments or []))
+
+
+def pairs(option: str, given: list[str] | None) -> dict[str, str]:
+    """Returns what `NAME=VALUE` options name.
+
+    Raises:
+      UserError: a text without a name or a value.
+    """
+    found = {}
+    for text in given or []:
+        name, sign, value = text.partition("=")
+        if not (name and sign and value):
+            raise UserError(expected=f"{option} NAME=VALUE", received=text, todo=f"correct {option}")
+        found[name] = value
+    return found

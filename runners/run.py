@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,8 +12,8 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel
 
-from pipeline.contract import Model, Query, Settings, TableSettings, UserError, load, resource
-from pipeline.fingerprint import digest_code, digest_file
+from pipeline.contract import Model, Query, Settings, TableSettings, UserError, load
+from pipeline.fingerprint import digest_code
 from pipeline.ingestion.pictures import PictureSet, load_pictures
 from pipeline.ingestion.raw import RawTable, ask, load_raw
 from pipeline.settings import make_settings, pipeline_name
@@ -211,13 +210,3 @@ def _whole(path: Path) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         yield Path(folder) / path.name
         (Path(folder) / path.name).replace(path)
-
-
-def addressed_schema(run: Run) -> Path:
-    """Returns the schema at a path that changes with its content, which is TFX's cache key."""
-    source = resource(run.model.schema_file)
-    target = run.root / "schemas" / digest_file(source) / source.name
-    if not target.exists():
-        with _whole(target) as unfinished:
-            shutil.copyfile(source, unfinished)
-    return target

@@ -52,6 +52,9 @@ SOURCE = Query(
     ),
     forbidden=(Condition(name="negative price", where="customer_id IS NOT NULL AND unit_price < 0"),),
     resolve="models.clv.source.resolve",
+    latest={
+        "cutoff": "(SELECT CAST(DATE_SUB(DATE(MAX(date)), INTERVAL @horizon_days - 1 DAY) AS DATE) FROM transactions)"
+    },
 )
 
 SPAN = """

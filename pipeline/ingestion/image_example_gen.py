@@ -15,6 +15,7 @@ import pickle
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import IO, Any, NamedTuple
 
 import numpy as np
@@ -29,8 +30,9 @@ from pipeline.contract import UserError
 from pipeline.fingerprint import digest_code
 from pipeline.ingestion.decoding import Picture, decode_all
 from pipeline.ingestion.example_files import FILE, REPORT, describe, note_counts
-from pipeline.ingestion.pictures import LOCAL, FileSystem, class_of, is_system_file, read_files, split_of
+from pipeline.ingestion.pictures import LOCAL, FileSystem, class_of, is_system_file, not_there, read_files, split_of
 from pipeline.ingestion.raw import RawReport
+from pipeline.remote import is_remote, local_file
 
 QUARANTINE = "quarantine.csv"
 """File beside the splits that lists the files that are no pictures, with the reason."""
@@ -221,11 +223,26 @@ def to_example(name: str, label: str, picture: Picture, tint: tuple[float, float
 
 
 def _tried(source: str, system_files: list[str]) -> Iterator[tuple[str, bytes | str]]:
-    for name, data in read_files(source, REMOTE if "://" in source else LOCAL):
-        if is_system_file(name):
-            system_files.append(name)
-        else:
-            yield name, data
+    with _reachable(source) as (path, system):
+        for name, data in read_files(path, system):
+            if is_system_file(name):
+                system_files.append(name)
+            else:
+                yield name, data
+
+
+@contextmanager
+def _reachable(source: str) -> Iterator[tuple[str, FileSystem]]:
+    """Yields where to read a source, and how: a remote archive is copied, as reading a zip jumps to and fro."""
+    if not is_remote(source):
+        yield source, LOCAL
+    elif fileio.isdir(source):
+        yield source, REMOTE
+    elif not fileio.exists(source):
+        raise not_there(source)
+    else:
+        with local_file(source) as path:
+            yield str(path), LOCAL
 
 
 def _no_picture(census: Census) -> UserError:

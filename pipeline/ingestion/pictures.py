@@ -50,36 +50,39 @@ class PictureSet:
     """A folder or an archive with at least one picture in it.
 
     Attributes:
-      path: the folder or archive.
+      path: the folder or archive; text where it is an address.
       digest: of its content: the sha256 of an archive; names and contents of a folder's files, system files left out.
+        In a bucket, of sizes and checksums.
       files: how many files it holds, system files not counted.
     """
 
-    path: Path
+    path: Path | str
     digest: str
     files: int
 
     @property
     def source(self) -> str:
         """What people call it."""
-        return self.path.name
+        return str(self.path).rpartition("/")[2]
 
 
-def load_pictures(path: Path) -> PictureSet:
-    """Returns what a path holds, after reading it from end to end.
+def load_pictures(path: Path | str) -> PictureSet:
+    """Returns what a path holds, after reading it from end to end; of what lies in a bucket, the names only.
 
     Args:
-      path: a folder, which is searched recursively, or a .tar, .tar.gz or .zip, told by its content.
+      path: a folder, which is searched recursively, or a .tar, .tar.gz or .zip, told by its content; an address
+        `gs://bucket/…` of one as text.
 
     Raises:
-      UserError: no such path, no archive, a damaged or truncated one, or no picture in it.
+      UserError: no such path, no archive, a damaged or truncated one, or no picture in it; of what lies in a bucket:
+        nothing there, or no permission.
     """
+    if isinstance(path, str):
+        from pipeline.ingestion import bucket_pictures  # Google's client takes seconds to import.
+
+        return PictureSet(path.rstrip("/"), *bucket_pictures.listed(path))
     if not path.exists():
-        raise UserError(
-            expected="a folder or an archive of pictures",
-            received=f"{path}, which is not there",
-            todo="correct the path",
-        )
+        raise not_there(str(path))
     contents: list[tuple[str, str]] = []
     found = False
     try:
@@ -278,6 +281,15 @@ def _clean(name: str) -> str:
     """A relative name with slashes, of text that every encoding can take."""
     parts = name.encode("utf-8", "replace").decode().replace("\\", "/").split("/")
     return "/".join(part for part in parts if part not in ("", ".", ".."))
+
+
+def not_there(path: str) -> UserError:
+    """Returns the error of a source that does not exist."""
+    return UserError(
+        expected="a folder or an archive of pictures",
+        received=f"{path}, which is not there",
+        todo="correct the path",
+    )
 
 
 def _damaged(path: str, error: Exception) -> UserError:

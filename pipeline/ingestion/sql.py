@@ -23,6 +23,12 @@ from pipeline.contract import FeatureSettings, Query, UserError, resource
 MEMORY = "1GB"
 """DuckDB spills to disk beyond it."""
 
+AUTO = "auto"
+"""Value of a feature setting that is still to be found in the data."""
+
+LATEST = "_latest"
+"""Common table expression of one row, which holds what settings that are `auto` come to."""
+
 
 def render(query: Query, features: FeatureSettings, *, table: str | None = None) -> str:
     """Returns the model's SELECT in BigQuery's dialect, with literals in place of `@name`.
@@ -35,17 +41,32 @@ def render(query: Query, features: FeatureSettings, *, table: str | None = None)
       table: what to read instead of `query.table`, such as `project.dataset.table`.
 
     Raises:
-      UserError: the SELECT uses a name that the settings do not have, or is not one SELECT.
+      UserError: the SELECT uses a name that the settings do not have, or one that is `auto` and has no
+        `Query.latest`; or it is not one SELECT.
     """
-    select = _one_select(resource(query.sql).read_text(encoding="utf-8"), query.sql)
-    values = features.model_dump()
-    for parameter in list(select.find_all(exp.Parameter)):
-        parameter.replace(_literal(parameter.name, values, query.sql))
-    if table is not None:
-        _read_from(select, query.table, table)
-    # Without comments, so that rewording one changes no cache key.
-    text: str = select.sql(dialect="bigquery", pretty=True, comments=False)
-    return text
+    return _text(_rendered(query, features, table))
+
+
+def render_cte(query: Query, features: FeatureSettings, name: str, *, table: str) -> str | None:
+    """Returns a SELECT of the rows of one of the model's common table expressions; None if it has none of that name.
+
+    Arguments are those of `render`.
+    """
+    select = _rendered(query, features, table)
+    names = [cte.alias for cte in select.ctes]
+    if name not in names:
+        return None
+    rows = exp.select("*").from_(name)
+    for cte in select.ctes[: names.index(name) + 1]:
+        rows = rows.with_(cte.alias, as_=cte.this)
+    return _text(rows)
+
+
+def read_from(sql: str, old: str, new: str) -> str:
+    """Returns a SELECT in BigQuery's dialect that reads the table `new` wherever it read `old`."""
+    select = sqlglot.parse_one(sql, read="bigquery")
+    _read_from(select, old, new)
+    return _text(select)
 
 
 def split_queries(query: Query, features: FeatureSettings, *, table: str | None = None) -> dict[str, str]:
@@ -160,6 +181,47 @@ def _one_select(text: str, origin: str) -> exp.Expression:
             todo="use common table expressions (WITH ...) instead of several statements",
         )
     return statements[0]
+
+
+def _rendered(query: Query, features: FeatureSettings, table: str | None) -> exp.Expression:
+    select = _one_select(resource(query.sql).read_text(encoding="utf-8"), query.sql)
+    values = features.model_dump()
+    used = dict.fromkeys(parameter.name for parameter in select.find_all(exp.Parameter))
+    late = [name for name in used if values.get(name) == AUTO]
+    if late:
+        _find_late(select, late, query)
+    for parameter in list(select.find_all(exp.Parameter)):
+        parameter.replace(_literal(parameter.name, values, query.sql))
+    if table is not None:
+        _read_from(select, query.table, table)
+    return select
+
+
+def _find_late(select: exp.Expression, late: list[str], query: Query) -> None:
+    """Puts a first common table expression with the values of settings, which stand in the SELECT as @name so far.
+
+    There, and not wherever a setting is used: the text names each expression once.
+    """
+    for name in late:
+        if name not in query.latest:
+            raise UserError(
+                expected=f"a value of the setting {name}, which {query.sql} uses",
+                received=AUTO,
+                todo=f"set features.{name}, or add how it is found to `latest` of the model's query",
+            )
+    for parameter in list(select.find_all(exp.Parameter)):
+        if parameter.name in late:
+            parameter.replace(sqlglot.parse_one(f"(SELECT {parameter.name} FROM {LATEST})", read="bigquery"))
+    fields = ", ".join(f"{query.latest[name]} AS {name}" for name in late)
+    select.with_(LATEST, as_=sqlglot.parse_one(f"SELECT {fields}", read="bigquery"), copy=False)
+    *others, latest = select.ctes
+    latest.parent.set("expressions", [latest, *others])
+
+
+def _text(select: exp.Expression) -> str:
+    # Without comments, so that rewording one changes no cache key.
+    text: str = select.sql(dialect="bigquery", pretty=True, comments=False)
+    return text
 
 
 def _literal(name: str, values: dict[str, Any], origin: str) -> exp.Expression:

@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +20,7 @@ from tfx.utils import io_utils, json_utils, proto_utils
 
 from pipeline.push import Manifest, Pushed, Told, draft, publish
 from pipeline.push.manifest import METRICS_FILE
+from pipeline.remote import local_folder
 
 NEW = "new"
 MODEL_URI = "model_uri"
@@ -55,15 +53,22 @@ class AtomicPushExecutor(executor.Executor):
         Raises:
           UserError: the destination cannot be written to, or another push to it did not end in time.
         """
+        self._push(input_dict, output_dict, exec_properties)
+
+    def _push(
+        self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]
+    ) -> tuple[Pushed, Manifest] | None:
+        """Does what `Do` says, and returns what is at the destination now; None where a blessing was missing."""
         output = artifact_utils.get_single_instance(output_dict[standard_component_specs.PUSHED_MODEL_KEY])
         if not self.CheckBlessing(input_dict):
             self._MarkNotPushed(output)
-            return
-        with _local(self.GetModelPath(input_dict)) as folder:
+            return None
+        with local_folder(self.GetModelPath(input_dict)) as folder:
             manifest = self._draft(input_dict, exec_properties, folder)
-            pushed = publish(_destination(exec_properties), folder, manifest)
+            pushed = publish(destination_of(exec_properties), folder, manifest)
             io_utils.copy_dir(str(folder), output.uri)  # What PushedModel artifacts hold, by TFX's definition.
         self._record(output, pushed, manifest)
+        return pushed, manifest
 
     def _draft(self, input_dict: Artifacts, exec_properties: dict[str, Any], folder: Path) -> Manifest:
         config = json_utils.loads(exec_properties[standard_component_specs.CUSTOM_CONFIG_KEY])
@@ -84,7 +89,8 @@ class AtomicPushExecutor(executor.Executor):
         output.set_string_custom_property(MODEL_DIGEST, manifest.model_digest)
 
 
-def _destination(exec_properties: dict[str, Any]) -> str:
+def destination_of(exec_properties: dict[str, Any]) -> str:
+    """Returns the address that a Pusher's properties name as the place to push to."""
     destination = pusher_pb2.PushDestination()
     proto_utils.json_to_proto(exec_properties[standard_component_specs.PUSH_DESTINATION_KEY], destination)
     return str(destination.filesystem.base_directory)
@@ -98,14 +104,3 @@ def _metrics(input_dict: Artifacts) -> dict[str, Any]:
     with fileio.open(file) as stream:
         metrics: dict[str, Any] = json.load(stream)
     return metrics
-
-
-@contextmanager
-def _local(uri: str) -> Iterator[Path]:
-    """Yields a model's local folder; of a remote model (on Vertex), that of a temporary copy."""
-    if "://" not in uri:
-        yield Path(uri)
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        io_utils.copy_dir(uri, folder)
-        yield Path(folder)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
-from pipeline.contract import Model, UserError, find_model
-from runners.options import Data, Environment, ModelName, Root, Set
+from pipeline.contract import find_model
+from runners.commands.compiling import VertexEnvironment
+from runners.options import ENVIRONMENTS, Data, ModelName, Root, Set, layers, pairs
+from runners.vertex.spec import read_spec
+
+if TYPE_CHECKING:
+    from runners.run import Run
+    from runners.vertex.settings import VertexSettings
 
 Spec = Annotated[
     Optional[Path],  # noqa: UP045 -- typer reads the annotation at run time, on Python 3.10 too
@@ -36,7 +41,7 @@ def rehearse(
     spec: Spec = None,
     data: Data = None,
     assignments: Set = None,
-    env: Environment = "vertex",
+    env: VertexEnvironment = "vertex",
     root: Root = Path("runs"),
     maps: Map = None,
     params: Parameter = None,
@@ -52,30 +57,36 @@ def rehearse(
     """
     from rich.markup import escape
 
-    from runners import output, progress
-    from runners.vertex.rehearsal import Substitutions, prepare
+    from runners import output, progress, run
+    from runners.vertex.rehearsal import prepare
+    from runners.vertex.settings import read_vertex
+    from runners.vertex.stage import stage
 
     with progress.without_traceback(as_json=as_json):
-        contract = find_model(model)
-        compiled = _read(spec) if spec else _compiled(contract, env, assignments, data, root)
-        prepared = prepare(
-            compiled,
-            store=root / "rehearsal",
-            substitutions=Substitutions({address: Path(path) for address, path in _pairs("--map", maps).items()}),
-            parameters=_pairs("--param", params),
-            python=python or sys.executable,
-            environment={} if python else _where_the_project_is(),
-            use_cache=cache,
-        )
-        with (
-            output.libraries_log_to(prepared.folder / "rehearsal.log") as console,
-            progress.view(console, quiet=quiet, as_json=as_json) as view,
-        ):
-            view.begin(prepared.heading(contract.title, model, str(spec or f"compiled for {env}")))
-            result = prepared.execute(view.observe)
-            view.end(result)
-            if result.destination and not (quiet or as_json):
-                console.print(f"It stands for {escape(result.destination)}", soft_wrap=True, highlight=False)
+        contract, vertex = find_model(model), read_vertex(ENVIRONMENTS / f"{env}.yaml")
+        folders = {address: Path(path) for address, path in pairs("--map", maps).items()}
+        played = run.prepare(contract, root, data=data, layers=layers(contract, env, assignments))
+        compiled = read_spec(spec) if spec else _compiled(played, vertex)
+        with stage(played, vertex, folders) as substitutions:
+            prepared = prepare(
+                compiled,
+                store=root / "rehearsal",
+                substitutions=substitutions,
+                parameters=pairs("--param", params),
+                python=python or sys.executable,
+                environment={} if python else _where_the_project_is(),
+                use_cache=cache,
+                failure_policy=vertex.failure_policy,
+            )
+            with (
+                output.libraries_log_to(prepared.folder / "rehearsal.log") as console,
+                progress.view(console, quiet=quiet, as_json=as_json) as view,
+            ):
+                view.begin(prepared.heading(contract.title, model, str(spec or f"compiled for {env}")))
+                result = prepared.execute(view.observe)
+                view.end(result)
+                if result.destination and not (quiet or as_json):
+                    console.print(f"It stands for {escape(result.destination)}", soft_wrap=True, highlight=False)
     raise typer.Exit(result.exit_code)
 
 
@@ -84,36 +95,11 @@ def _where_the_project_is() -> dict[str, str]:
     return {"PYTHONPATH": os.environ["PYTHONPATH"]} if "PYTHONPATH" in os.environ else {}
 
 
-def _read(file: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(
-            expected=f"a compiled pipeline in {file}, as JSON",
-            received=str(error),
-            todo="write it with `pipelines compile`, or leave out --spec",
-        ) from error
-    if not isinstance(content, dict) or "pipelineSpec" not in content:
-        raise UserError(
-            expected=f"a compiled pipeline in {file}: an object with pipelineSpec and runtimeConfig",
-            received="no pipelineSpec",
-            todo="write it with `pipelines compile`, or leave out --spec",
-        )
-    return content
+def _compiled(played: Run, vertex: VertexSettings) -> dict[str, Any]:
+    """Returns the model's pipeline as it would be submitted, for the data that it is rehearsed with."""
+    from runners.output import libraries_log_to
 
+    with libraries_log_to(played.root / "compile.log"):
+        from runners.vertex.compiling import compile_spec
 
-def _compiled(
-    model: Model, env: str | None, assignments: list[str] | None, data: Path | None, root: Path
-) -> dict[str, Any]:
-    """Returns the model's pipeline as it would be submitted."""
-    raise UserError(expected="a compiled pipeline of the model", received="none", todo="name its file with --spec")
-
-
-def _pairs(option: str, given: list[str] | None) -> dict[str, str]:
-    pairs = {}
-    for text in given or []:
-        name, sign, value = text.partition("=")
-        if not (name and sign and value):
-            raise UserError(expected=f"{option} NAME=VALUE", received=text, todo=f"correct {option}")
-        pairs[name] = value
-    return pairs
+        return compile_spec(played.model, played.settings, vertex, state=played.raw.digest)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -79,6 +80,19 @@ def call(
         return answer.json()
 
 
+def client(vertex: VertexSettings, kind: type[Any]) -> Any:
+    """Returns a client of Vertex AI in the region, of a class such as `aiplatform_v1.JobServiceClient`.
+
+    It speaks HTTP, not gRPC: that goes through proxies, and to a stand-in without TLS. Unlike `aiplatform.init`, it
+    leaves nothing behind in the process.
+
+    Raises:
+      UserError: there are no credentials.
+    """
+    options = {"api_endpoint": address(vertex, f"{vertex.region}-aiplatform"), "quota_project_id": vertex.project}
+    return kind(credentials=credentials(vertex), transport="rest", client_options=options)
+
+
 @contextmanager
 def understood(vertex: VertexSettings) -> Iterator[None]:
     """Turns what Google's clients raise into a `UserError` that says what to do."""
@@ -93,20 +107,45 @@ def understood(vertex: VertexSettings) -> Iterator[None]:
         raise UserError(
             expected=f"to reach {vertex.api_endpoint or 'Google Cloud'}",
             received=_first(error),
-            todo="look at the network, a proxy, or vertex.api_endpoint",
+            todo="look at the network or a proxy, or correct vertex.region or vertex.api_endpoint",
         ) from error
 
 
 def _meaning(vertex: VertexSettings, error: exceptions.GoogleAPICallError) -> tuple[str, str]:
     """Returns what was expected, and what to do."""
     where = f"project {vertex.project}, region {vertex.region}"
-    if isinstance(error, exceptions.Unauthenticated):
+    if isinstance(error, exceptions.Unauthorized):
         return "credentials that Google accepts", LOGIN
-    if "has not been used in project" in error.message or "is disabled" in error.message:
+    return _told_by_text(vertex, error.message, where) or _told_by_status(error, where)
+
+
+def _told_by_text(vertex: VertexSettings, text: str, where: str) -> tuple[str, str] | None:
+    """Mistakes that have no status of their own: most come as 400, as if the request were wrong."""
+    account = vertex.service_account or "the project's default service account"
+    if "has not been used in project" in text or "is disabled" in text:
         return (
             f"the API to be enabled in {where}",
             "enable it: `terraform apply` in deploy/terraform, see docs/vertex.md",
         )
+    if "permission to act as" in text or "iam.serviceAccounts.actAs" in text:
+        return (
+            f"the right to let jobs in {where} run as {account}",
+            "have roles/iam.serviceAccountUser granted to you on that account, or correct vertex.service_account",
+        )
+    if "to the bucket" in text:
+        return (
+            f"a bucket that {account} may read and write: {vertex.root}",
+            "correct vertex.root, or make the bucket and grant roles/storage.objectAdmin on it: deploy/terraform does",
+        )
+    if vertex.network and "network" in text.lower():
+        return (
+            f"a network that {where} may use",
+            "correct vertex.network: projects/NUMBER/global/networks/NAME, peered through private services access",
+        )
+    return None
+
+
+def _told_by_status(error: exceptions.GoogleAPICallError, where: str) -> tuple[str, str]:
     if isinstance(error, exceptions.Forbidden):
         return (
             f"permission for this in {where}",
@@ -114,7 +153,9 @@ def _meaning(vertex: VertexSettings, error: exceptions.GoogleAPICallError) -> tu
         )
     if isinstance(error, exceptions.NotFound):
         return f"it to exist in {where}", "correct the name, or vertex.project and vertex.region"
-    if isinstance(error, exceptions.ResourceExhausted):
+    if isinstance(error, exceptions.Conflict):
+        return f"a name that is free in {where}", "choose another name, or leave it out"
+    if isinstance(error, exceptions.TooManyRequests):
         return f"quota for this in {where}", "ask for more under IAM & Admin > Quotas, use another region, or wait"
     if isinstance(error, exceptions.BadRequest):
         return f"a request that Vertex AI takes in {where}", "correct the setting that the answer names"
@@ -122,4 +163,5 @@ def _meaning(vertex: VertexSettings, error: exceptions.GoogleAPICallError) -> tu
 
 
 def _first(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0] or type(error).__name__
+    text = str(error).strip().partition("\n")[0] or type(error).__name__
+    return re.sub(r"\b[A-Z]+ https?://\S+: ", "", text)  # the address asked says nothing that the user typed

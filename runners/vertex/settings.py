@@ -9,9 +9,13 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from pipeline.contract import UserError
+from pipeline.push.registry_settings import Push
 
 SECTION = "vertex"
 """Name of the section, beside those of the models."""
+
+MADE_BY = {"made-by": "tfx-pipelines"}
+"""Label of everything that is made on Vertex AI, so that a teardown finds it."""
 
 Bucket = Annotated[str, Field(pattern=r"^gs://[a-z0-9][a-z0-9._-]{1,61}[a-z0-9](/.*)?$")]
 """Address of a bucket or of a folder in one."""
@@ -54,27 +58,6 @@ class Training(_Plain):
     accelerator: str | None = None
     accelerators: int = Field(default=1, ge=1)
     replicas: int = Field(default=1, ge=1)
-
-
-class Push(_Plain):
-    """What becomes of a model beyond the folder that it is pushed to.
-
-    Attributes:
-      registry: whether each pushed version becomes a version in the Model Registry.
-      serving_image: of the container that serves it; Vertex's prebuilt one for TensorFlow if None.
-      endpoint: display name of the endpoint that the version is deployed to, made where it is missing; none if None.
-      machine: that serves.
-      min_replicas, max_replicas: between which Vertex scales.
-      traffic_percent: share of the endpoint's requests that the new version gets; the rest stays as it was split.
-    """
-
-    registry: bool = False
-    serving_image: str | None = None
-    endpoint: str | None = None
-    machine: str = "n1-standard-2"
-    min_replicas: int = Field(default=1, ge=1)
-    max_replicas: int = Field(default=1, ge=1)
-    traffic_percent: int = Field(default=100, ge=1, le=100)
 
 
 class VertexSettings(_Plain):
@@ -130,6 +113,15 @@ class VertexSettings(_Plain):
         if image.endswith(":latest"):
             raise ValueError("a tag other than latest, or a digest: the same spec must mean the same code")
         return image
+
+
+def has_vertex(file: Path) -> bool:
+    """Whether an environment's file has a `vertex` section; of a file that cannot be read, `read_vertex` says why."""
+    try:
+        content: Any = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError):
+        return True
+    return isinstance(content, dict) and SECTION in content
 
 
 def read_vertex(file: Path) -> VertexSettings:

@@ -21,7 +21,7 @@ from tfx.orchestration.kubeflow.v2 import kubeflow_v2_dag_runner
 from tfx.proto import example_gen_pb2
 from tfx.types import standard_artifacts
 
-from pipeline.contract import Model, Pictures, Settings, find_model, resource
+from pipeline.contract import Model, Pictures, Settings, find_model
 from pipeline.dag import Choices, create_pipeline
 from pipeline.fingerprint import digest_folder
 from pipeline.ingestion.image_example_gen import ImageExampleGen
@@ -315,7 +315,6 @@ def compiled(model: Model, out: Path, **settings: Any) -> dict[str, Any]:
     resolved = make_settings(model, settings)
     choices = Choices(
         ingestion=cloud_ingestion(model, resolved),
-        schema_file=str(resource(model.schema_file)),
         champion=(LatestBlessedModelStrategy, {"model_blessing": standard_artifacts.ModelBlessing}),
         push_destination="gs://bucket/models",
         push_executor=executor_spec.ExecutorClassSpec(FolderPushExecutor),

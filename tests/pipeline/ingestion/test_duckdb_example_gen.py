@@ -16,8 +16,9 @@ from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils, standard_artifacts
 
 from pipeline.contract import FeatureSettings, Query, UserError
-from pipeline.ingestion import duckdb_example_gen
-from pipeline.ingestion.duckdb_example_gen import DuckDBExampleGen, Executor, to_examples, write_examples
+from pipeline.ingestion import query_example_gen
+from pipeline.ingestion.duckdb_example_gen import DuckDBExampleGen, Executor, write_examples
+from pipeline.ingestion.query_example_gen import to_examples
 from pipeline.ingestion.raw import RawTable, load_raw
 from pipeline.ingestion.sql import render, split_queries
 
@@ -120,7 +121,7 @@ def test_a_lost_row_stops_the_run(
     raw_query: tuple[RawTable, Query], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     raw, query = raw_query
-    monkeypatch.setattr(duckdb_example_gen, "to_examples", lambda batch: to_examples(batch)[1:])
+    monkeypatch.setattr(query_example_gen, "to_examples", lambda batch: to_examples(batch)[1:])
     with pytest.raises(RuntimeError, match="split 'train': the query returned 6 rows, but 5 examples were written"):
         write_examples(raw.parquet, query.table, "SELECT who, amount FROM sales", "train", str(tmp_path / "out"))
 
