@@ -18,7 +18,7 @@ from tfx.dsl.input_resolution.strategies.latest_blessed_model_strategy import La
 from tfx.orchestration.kubeflow.v2.kubeflow_v2_dag_runner import KubeflowV2DagRunner, KubeflowV2DagRunnerConfig
 from tfx.types import standard_artifacts
 
-from pipeline.contract import UserError, resource
+from pipeline.contract import UserError
 from pipeline.dag import Choices, create_pipeline
 from pipeline.ingestion.duckdb_example_gen import DuckDBExampleGen
 from pipeline.ingestion.raw import RawTable
@@ -54,7 +54,6 @@ def spec(root: Path) -> dict[str, Any]:
     run = prepare(tiny.MODEL, root)
     choices = Choices(
         ingestion=ingestion(run),
-        schema_file=str(resource(tiny.MODEL.schema_file)),
         champion=(LatestBlessedModelStrategy, {"model_blessing": standard_artifacts.ModelBlessing}),
         push_destination="gs://bucket/models/tiny",
         push_executor=ExecutorClassSpec(AtomicPushExecutor),
