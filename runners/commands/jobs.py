@@ -96,8 +96,11 @@ def logs(
     """Print what the nodes of a job on Vertex AI wrote."""
     from runners.vertex.logs import logs as read
 
-    for line in read(_vertex(env), job, node, follow):
-        _say(f"{line.time[:19]}Z {line.severity:<8} {line.node}: {line.text}")
+    try:
+        for line in read(_vertex(env), job, node, follow):
+            _say(f"{line.time[:19]}Z {line.severity:<8} {line.node}: {line.text}")
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
 
 
 def cancel(job: JobId, env: Env = "vertex") -> None:
@@ -209,17 +212,27 @@ def _spec(
         )
     from runners.vertex.spec import read_spec
 
-    return read_spec(file)
+    spec = read_spec(file)
+    pipeline = spec["pipelineSpec"].get("pipelineInfo", {}).get("name", "nothing")
+    if pipeline != model and not pipeline.startswith(f"{model}-"):
+        raise UserError(
+            expected=f"a spec of {model}", received=f"one of {pipeline}, in {file}", todo="correct MODEL or --spec"
+        )
+    return spec
 
 
 def _wait(looks: Iterable[Job]) -> int:
     """Prints each node's news, and returns the exit code."""
     told: dict[str, str] = {}
-    for job in looks:
-        for node in job.nodes:
-            if told.get(node.name) != node.state:
-                told[node.name] = node.state
-                _say(f"{node.state:<10} {node.name}{_because(node.error)}")
+    try:
+        for job in looks:
+            for node in job.nodes:
+                if told.get(node.name) != node.state:
+                    told[node.name] = node.state
+                    _say(f"{node.state:<10} {node.name}{_because(node.error)}")
+    except KeyboardInterrupt:
+        _say("The job goes on: this only stops waiting for it. `pipelines cancel` stops the job.")
+        return 130
     _say(f"{job.id}: {job.state} after {_time(job.seconds)}{_because(job.error)}")
     return 0 if job.state == "SUCCEEDED" else 1
 

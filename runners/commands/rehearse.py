@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
@@ -67,7 +67,7 @@ def rehearse(
     with progress.without_traceback(as_json=as_json):
         contract = find_model(model)
         folders = {address: Path(path) for address, path in pairs("--map", maps).items()}
-        with _played(contract, spec, data, assignments, env, root, folders) as (compiled, substitutions, policy):
+        with _played(contract, spec, data, assignments, env, root, folders) as (compiled, substitutions):
             prepared = prepare(
                 compiled,
                 store=root / "rehearsal",
@@ -76,7 +76,6 @@ def rehearse(
                 python=python or sys.executable,
                 environment={} if python else _where_the_project_is(),
                 use_cache=cache,
-                failure_policy=policy,
             )
             with (
                 output.libraries_log_to(prepared.folder / "rehearsal.log") as console,
@@ -99,8 +98,8 @@ def _played(
     env: str,
     root: Path,
     folders: dict[str, Path],
-) -> Iterator[tuple[dict[str, Any], Substitutions, Literal["fast", "slow"] | None]]:
-    """Yields what is rehearsed, on what, and the failure policy. A file without raw data needs no environment."""
+) -> Iterator[tuple[dict[str, Any], Substitutions]]:
+    """Yields what is rehearsed, and on what. A file without raw data needs no environment."""
     from runners import run
     from runners.vertex.rehearsal import Substitutions
     from runners.vertex.settings import read_vertex
@@ -108,12 +107,12 @@ def _played(
 
     compiled = read_spec(file) if file else None
     if compiled is not None and data is None:
-        yield compiled, Substitutions(folders), None
+        yield compiled, Substitutions(folders)
         return
     vertex = read_vertex(ENVIRONMENTS / f"{env}.yaml")
     prepared = run.prepare(model, root, data=data, layers=layers(model, env, assignments))
     with stage(prepared, vertex, folders) as substitutions:
-        yield compiled or _compiled(prepared, vertex), substitutions, vertex.failure_policy
+        yield compiled or _compiled(prepared, vertex), substitutions
 
 
 def _where_the_project_is() -> dict[str, str]:

@@ -89,7 +89,7 @@ def client(vertex: VertexSettings, kind: type[Any]) -> Any:
     Raises:
       UserError: there are no credentials.
     """
-    options = {"api_endpoint": address(vertex, f"{vertex.region}-aiplatform"), "quota_project_id": vertex.project}
+    options = {"api_endpoint": address(vertex, f"{vertex.region}-aiplatform")}
     return kind(credentials=credentials(vertex), transport="rest", client_options=options)
 
 
@@ -164,4 +164,6 @@ def _told_by_status(error: exceptions.GoogleAPICallError, where: str) -> tuple[s
 
 def _first(error: Exception) -> str:
     text = str(error).strip().partition("\n")[0] or type(error).__name__
-    return re.sub(r"\b[A-Z]+ https?://\S+: ", "", text)  # the address asked says nothing that the user typed
+    # Neither the address that was asked nor the objects on the way to it say anything that the user typed.
+    text = re.sub(r"\b[A-Z]+ https?://\S+: ", "", text)
+    return re.sub(r"^.*(\[Errno -?\d+\] [^'\")]+).*$", r"\1", text)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timezone
 from typing import Any
 
+from google.api_core.retry import Retry
 from google.cloud import aiplatform_v1 as v1
 from google.protobuf.field_mask_pb2 import FieldMask
 from pydantic import BaseModel, ConfigDict
@@ -20,6 +21,8 @@ from runners.vertex.spec import parent, pipeline_job
 
 POLL_S = 5.0
 """Between two looks at a job that somebody waits for, in seconds."""
+PATIENCE_S = 600.0
+"""So long is asked again for a job that somebody waits for, if Google does not answer or has too much to do."""
 LISTED = 10
 """So many jobs are listed."""
 LISTED_FIELDS = ("name", "display_name", "state", "create_time", "start_time", "end_time", "error", "schedule_name")
@@ -139,8 +142,7 @@ def status(vertex: VertexSettings, job: str) -> Job:
     Raises:
       UserError: no such job, or Vertex AI refused.
     """
-    with understood(vertex):
-        return _job(vertex, client(vertex, v1.PipelineServiceClient).get_pipeline_job(name=_full(vertex, job)))
+    return _get(vertex, job, retry=None)
 
 
 def recent(vertex: VertexSettings, count: int = LISTED) -> list[Job]:
@@ -178,12 +180,20 @@ def watch(vertex: VertexSettings, job: str) -> Iterator[Job]:
     Raises:
       UserError: no such job, or Vertex AI refused.
     """
+    # Whoever waits for hours does not want to lose the job by one request that fails.
+    patient = Retry(initial=POLL_S, maximum=60.0, timeout=PATIENCE_S)
     while True:
-        found = status(vertex, job)
+        found = _get(vertex, job, patient)
         yield found
         if found.ended:
             return
         time.sleep(POLL_S)
+
+
+def _get(vertex: VertexSettings, job: str, retry: Retry | None) -> Job:
+    with understood(vertex):
+        service = client(vertex, v1.PipelineServiceClient)
+        return _job(vertex, service.get_pipeline_job(name=_full(vertex, job), retry=retry))
 
 
 def _full(vertex: VertexSettings, job: str) -> str:

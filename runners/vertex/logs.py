@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -14,6 +15,8 @@ from runners.vertex.settings import VertexSettings
 
 PAGE = 1000
 """Entries that are asked for at a time: the most that Cloud Logging gives."""
+LATE = timedelta(minutes=2)
+"""Entries arrive as late as this. Those before are not read again: Cloud Logging answers 60 times a minute."""
 
 
 class Line(BaseModel):
@@ -49,12 +52,14 @@ def logs(vertex: VertexSettings, job: str, node: str | None = None, follow: bool
       UserError: no such job or node, or Google refused.
     """
     seen: set[str] = set()
-    # Entries may arrive late, so that each look reads all of it again; what was yielded is known by its id.
+    since = None
     for found in watch(vertex, job) if follow else [status(vertex, job)]:
-        for line in _entries(vertex, found, _chosen(found, node, follow)):
+        looked = datetime.now(timezone.utc)
+        for line in _entries(vertex, _chosen(found, node, follow), since or found.created or looked):
             if line.id not in seen:
                 seen.add(line.id)
                 yield line
+        since = looked - LATE
 
 
 def _chosen(job: Job, node: str | None, follow: bool) -> Sequence[Node]:
@@ -71,15 +76,14 @@ def _chosen(job: Job, node: str | None, follow: bool) -> Sequence[Node]:
     return chosen
 
 
-def _entries(vertex: VertexSettings, job: Job, nodes: Sequence[Node]) -> Iterator[Line]:
+def _entries(vertex: VertexSettings, nodes: Sequence[Node], since: datetime) -> Iterator[Line]:
     tasks = {node.task: node.name for node in nodes if node.task}
     if not tasks:
         return
     ids = " OR ".join(f'"{task}"' for task in tasks)
-    since = f' AND timestamp>="{job.created.isoformat()}"' if job.created else ""
     asked: dict[str, Any] = {
         "resourceNames": [f"projects/{vertex.project}"],
-        "filter": f'resource.type="ml_job" AND resource.labels.job_id=({ids}){since}',
+        "filter": f'resource.type="ml_job" AND resource.labels.job_id=({ids}) AND timestamp>="{since.isoformat()}"',
         "orderBy": "timestamp asc",
         "pageSize": PAGE,
     }

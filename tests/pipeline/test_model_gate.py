@@ -14,6 +14,7 @@ import tensorflow as tf
 import tensorflow_model_analysis as tfma
 from google.protobuf import json_format
 from numpy.typing import NDArray
+from remote_artifacts import upload
 from tfx.components.evaluator import executor
 from tfx.types import standard_artifacts
 
@@ -229,6 +230,8 @@ def test_a_good_model_is_blessed_and_every_bound_is_listed(judge: Judge) -> None
     assert small.value == pytest.approx(-1)
     assert sentence(small) == "model gate: gini on band=2-3 is -1, passes >= 0.5: only 3 rows, bounds hold from 5"
     values = metric_values(judged.uri)
+    remote = upload(judged.uri, "ram://evaluated/evaluation")
+    assert (read_checks(remote), metric_values(remote)) == (checks, values)
     assert set(values) == {"overall", "band=1", "band=10+", "band=2-3"}
     assert values["overall"]["rows"] == 43
     assert values["band=2-3"] == {

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from google.protobuf import json_format
 
@@ -93,11 +93,12 @@ class Api:
     def answer(self, method: str, address: str, body: bytes) -> tuple[int, Any]:
         """Returns status and JSON."""
         parts = urlsplit(address)
+        path = unquote(parts.path)
         try:
             for pattern, refusal in self.refusals.items():
-                if re.fullmatch(pattern, f"{method} {parts.path}"):
+                if re.fullmatch(pattern, f"{method} {path}"):
                     raise refusal
-            return 200, self._handle(method, parts.path, dict(parse_qsl(parts.query)), body)
+            return 200, self._handle(method, path, dict(parse_qsl(parts.query)), body)
         except Refusal as refusal:
             return refusal.code, refusal.json()
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import unquote
 
 Json = dict[str, Any]
 LOCATION = "projects/1234567890/locations/europe-west4"
@@ -88,7 +89,7 @@ class Registry:
         raise Refusal(404, f"the model {part} does not exist")
 
     def _named(self, query: str) -> list[Json]:
-        wanted = re.search("display_name%3D%22(.*)%22", query)
+        wanted = re.search('display_name="(.*)"', query)
         return [found for found in self.endpoints.values() if wanted and found["displayName"] == wanted[1]]
 
     def _create(self, body: Json) -> Json:
@@ -127,7 +128,7 @@ def serve(registry: Registry) -> Iterator[Registry]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            path, _, query = self.path.partition("?")
+            path, _, query = unquote(self.path).partition("?")
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             try:
                 code, content = 200, registry.answer(self.command, path, query, json.loads(body or b"{}"))

@@ -204,8 +204,9 @@ class VertexServer(Resources):
         known = {"resourceNames", "filter", "orderBy", "pageSize", "pageToken"}
         if not found or set(asked.body) - known or asked.body["resourceNames"] != [self.parent.partition("/loc")[0]]:
             raise Refusal(400, f"Unparseable filter or unknown field: {asked.body}")
-        wanted = re.findall(r"\d+", found[1])
-        entries = [entry for entry in self.entries if entry["resource"]["labels"]["job_id"] in wanted]
+        wanted, since = re.findall(r"\d+", found[1]), found[2].replace("+00:00", "Z")
+        recent = (entry for entry in self.entries if entry["timestamp"] >= since)
+        entries = [entry for entry in recent if entry["resource"]["labels"]["job_id"] in wanted]
         first, size = int(asked.body.get("pageToken", 0)), min(asked.body["pageSize"], self.log_page)
         page = {"entries": entries[first : first + size]}
         return {**page, "nextPageToken": str(first + size)} if len(entries) > first + size else page

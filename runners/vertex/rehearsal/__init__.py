@@ -9,10 +9,10 @@ import datetime
 import shutil
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from signal import Signals
-from typing import Any, Literal
+from typing import Any
 
 from runners.events import ENDED, NodeEvent, Observer
 from runners.interrupt import Interrupt, catching
@@ -149,7 +149,6 @@ def prepare(
     python: str = sys.executable,
     environment: Mapping[str, str] | None = None,
     use_cache: bool = True,
-    failure_policy: Literal["fast", "slow"] | None = None,
 ) -> Prepared:
     """Checks that a compiled pipeline can be rehearsed, in a second or two; starts no node.
 
@@ -161,8 +160,6 @@ def prepare(
       python: interpreter that stands for the image.
       environment: further variables of every node, such as PYTHONPATH where the project is not installed.
       use_cache: whether nodes that are the same are taken over from earlier rehearsals, where the spec allows it.
-      failure_policy: fast starts no more nodes once one failed; slow goes on with those that do not wait for it. As the
-        spec says if None.
 
     Raises:
       UserError: what the spec, the interpreter or the substitutions lack, with the node that needs it.
@@ -177,7 +174,6 @@ def prepare(
     home = store / "home"
     home.mkdir(parents=True, exist_ok=True)
     variables = container.environment(python, home, {**given.environment, **(environment or {})})
-    rewritten = replace(rewritten, failure_policy=failure_policy or rewritten.failure_policy)
     lookup.check(rewritten)
     preflight.check([compiled, rewritten], python, variables)
     images = sorted({node.executor.container.image for node in compiled.nodes.values() if node.kind == "container"})

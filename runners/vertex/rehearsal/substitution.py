@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -79,14 +79,12 @@ def substitute(spec: Mapping[str, Any], given: Substitutions, buckets: Path) -> 
     result = copy.deepcopy(dict(spec))
     notes = [*_executors(result), *_beam(result)]
     folders = {**_own(result, buckets), **{_trimmed(prefix): path.resolve() for prefix, path in given.folders.items()}}
-    # A model's manifest names the folder of all pipelines' pushes, which nobody reads.
-    named = {*folders, *(prefix.rpartition("/")[0] for prefix in _pushed_to(result))}
     _check_folders(given.folders)
     _check_bigquery(result, given)
     by_length = sorted(folders.items(), key=lambda pair: -len(pair[0]))
     for node, strings in _strings(result):
         for text in strings:
-            _check_mapped(node, text, named)
+            _check_mapped(node, text, folders)
     result = _rewritten(result, lambda text: _ADDRESS.sub(lambda found: _local(found.group(), by_length), text))
     notes += [f"{path} stands for {prefix}" for prefix, path in folders.items()]
     return Substituted(result, folders, (*notes, *given.notes))
@@ -159,22 +157,29 @@ def _rewritten(content: Any, rewrite: Callable[[str], str]) -> Any:
 def _own(spec: Mapping[str, Any], buckets: Path) -> dict[str, Path]:
     """The pipeline's root and where it pushes to get a folder by themselves."""
     config, pipeline = spec.get("runtimeConfig", {}), spec["pipelineSpec"]
-    root = config.get("gcsOutputDirectory") or pipeline.get("defaultPipelineRoot", "")
-    found = [*([root.rstrip("/")] if root.startswith("gs://") else []), *_pushed_to(spec)]
-    return {address: buckets / address.removeprefix("gs://") for address in found}
+    found = [config.get("gcsOutputDirectory") or pipeline.get("defaultPipelineRoot", "")]
+    for task in pipeline["root"]["dag"]["tasks"].values():
+        found += _destinations(spec, task)
+    addresses = {address.rstrip("/") for address in found if address.startswith("gs://")}
+    # A folder above another one stands for that, too.
+    outermost = [own for own in sorted(addresses) if not any(_is_below(own, other) for other in addresses - {own})]
+    return {address: buckets / address.removeprefix("gs://") for address in outermost}
 
 
-def _pushed_to(spec: Mapping[str, Any]) -> Iterator[str]:
-    for task in spec["pipelineSpec"]["root"]["dag"]["tasks"].values():
-        told = task.get("inputs", {}).get("parameters", {}).get("push_destination", {})
-        for text in _texts(_told(spec, {"inputs": {"parameters": {"push_destination": told}}})):
-            yield from (address.rstrip("/") for address in _ADDRESS.findall(text))
+def _destinations(spec: Mapping[str, Any], task: Mapping[str, Any]) -> list[str]:
+    """Returns where a task pushes to, and the folders above that it names, as a manifest's settings do."""
+    told = task.get("inputs", {}).get("parameters", {}).get("push_destination", {})
+    own = _told(spec, {"inputs": {"parameters": {"push_destination": told}}})
+    pushed = [address for text in _texts(own) for address in _ADDRESS.findall(text)]
+    named = [address for text in _texts(_told(spec, task)) for address in _ADDRESS.findall(text)]
+    above = [name for name in named if any(_is_below(address, name.rstrip("/")) for address in pushed)]
+    return [*pushed, *dict.fromkeys(above)]
 
 
 # --- what must be there ----------------------------------------------------------------------------------
 
 
-def _check_mapped(node: str, text: str, folders: Collection[str]) -> None:
+def _check_mapped(node: str, text: str, folders: Mapping[str, Path]) -> None:
     for address in _ADDRESS.findall(text):
         if not any(_is_below(address, prefix) for prefix in folders):
             raise UserError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import signal
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 import tensorflow as tf
 from google.cloud import storage
+from remote_artifacts import read, upload
 from tfx.dsl.components.base.base_executor import BaseExecutor
 from tfx.proto import pusher_pb2
 from tfx.types import standard_artifacts
@@ -51,9 +53,9 @@ class Push:
         Path(artifact.uri).mkdir()
         return artifact
 
-    def run(self) -> Any:
+    def run(self, pushed_to: str | None = None) -> Any:
         pushed = standard_artifacts.PushedModel()
-        pushed.uri = str(self.root / "pushed")
+        pushed.uri = pushed_to or str(self.root / "pushed")
         to = pusher_pb2.PushDestination.Filesystem(base_directory=str(self.destination))
         config = custom_config("tiny", SETTINGS, pipeline="tiny-main", data_digest="d" * 16)
         properties = {
@@ -113,6 +115,21 @@ def test_a_bucket_is_a_destination(tmp_path: Path, bucket: storage.Bucket) -> No
     (version,) = versions("gs://models/clv")
     assert pushed.get_string_custom_property("pushed_destination") == version.path
     assert bucket.blob(f"clv/{version.number}/saved_model.pb").download_as_bytes() == b"graph"
+
+
+def test_a_model_at_a_remote_address_is_pushed_and_kept_beside_it(tmp_path: Path, bucket: storage.Bucket) -> None:
+    one = Push(tmp_path, "gs://models/clv")
+    (tmp_path / "InfraBlessing" / "metrics.json").write_text('{"mae": 3.5}')
+    for artifact in (one.model, one.inputs["infra_blessing"][0]):
+        artifact.uri = upload(artifact.uri, f"ram://pushing/{artifact.type_name}")
+
+    pushed = one.run("ram://pushing/pushed")
+
+    version = pushed.get_string_custom_property("pushed_version")
+    manifest = json.loads(bucket.blob(f"clv/{version}/assets.extra/manifest.json").download_as_bytes())
+    assert (manifest["model_uri"], manifest["metrics"]) == ("ram://pushing/Model", {"mae": 3.5})
+    assert manifest["model_digest"] == digest_folder(one.serving)
+    assert read("ram://pushing/pushed/variables/variables.index") == b"weights"
 
 
 def _withheld(one: Push, key: str) -> None:

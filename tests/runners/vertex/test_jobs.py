@@ -176,6 +176,29 @@ def test_a_log_is_followed_to_the_end_of_the_job(serve: Serve, typed: Typed) -> 
     assert sum(asked.path == "/v2/entries:list" for asked in server.asked) > 2
 
 
+def test_waiting_outlasts_answers_that_fail(serve: Serve, typed: Typed) -> None:
+    server = serve(VertexServer(run=two_nodes))
+    server.refuse(503, "The service is currently unavailable.", "GET .*/pipelineJobs/.*")
+    threading.Timer(0.2, server.refusals.clear).start()
+    waited = typed(*SUBMIT, "--wait")
+    assert waited.code == 0
+    assert "tiny-1: SUCCEEDED" in waited.out
+
+
+def test_ctrl_c_ends_the_waiting_and_not_the_job(serve: Serve, typed: Typed, monkeypatch: pytest.MonkeyPatch) -> None:
+    serve()
+
+    def ctrl_c(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("runners.vertex.jobs.time.sleep", ctrl_c)
+    waited = typed(*SUBMIT, "--wait")
+    assert waited.code == 130
+    assert "The job goes on" in waited.out
+    assert typed("logs", "tiny-1", "--follow").code == 130
+    assert "tiny-1: RUNNING" in typed("status", "tiny-1").out
+
+
 def test_the_last_jobs_are_listed_the_newest_first(serve: Serve, typed: Typed) -> None:
     serve(VertexServer(run=failing))
     for number in range(1, 4):
@@ -344,6 +367,8 @@ def test_a_server_that_cannot_be_reached_is_named(configure: Callable[..., Path]
     screen = typed("status")
     assert screen.code == 2
     assert "to reach http://127.0.0.1:9" in screen.err
+    assert "Connection refused\n" in screen.err
+    assert "HTTPConnection" not in screen.err
 
 
 def test_credentials_that_are_missing_are_asked_for(
@@ -374,6 +399,24 @@ def test_a_spec_that_is_none_is_refused(configure: Callable[..., Path], typed: T
         screen = typed("submit", "tiny", "--spec", file, "--dry-run")
         assert screen.code == 2
         assert told in screen.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("submit", "clv", "--spec", SPEC), "a spec of clv"),
+        ((*SUBMIT, "--set", "cutoff=auto"), "both --set and --spec"),
+        ((*SUBMIT, "--param", "epochs"), "--param NAME=VALUE"),
+        ((*SUBMIT, "--env", "elsewhere"), "elsewhere.yaml"),
+    ],
+)
+def test_a_command_that_contradicts_itself_is_refused(
+    configure: Callable[..., Path], typed: Typed, arguments: tuple[object, ...], told: str
+) -> None:
+    configure()
+    screen = typed(*arguments)
+    assert screen.code == 2
+    assert told in screen.err
 
 
 def test_a_spec_that_vertex_does_not_understand_is_refused_by_it(serve: Serve, typed: Typed, tmp_path: Path) -> None:
