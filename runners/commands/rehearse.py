@@ -14,7 +14,6 @@ import typer
 from pipeline.contract import find_model
 from runners.commands.compiling import VertexEnvironment
 from runners.options import ENVIRONMENTS, Data, ModelName, Root, Set, layers, pairs
-from runners.vertex.spec import read_spec
 
 if TYPE_CHECKING:
     from pipeline.contract import Model
@@ -103,6 +102,7 @@ def _played(
     from runners import run
     from runners.vertex.rehearsal import Substitutions
     from runners.vertex.settings import read_vertex
+    from runners.vertex.spec import read_spec
     from runners.vertex.stage import stage
 
     compiled = read_spec(file) if file else None
