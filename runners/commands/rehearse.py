@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
@@ -12,10 +14,11 @@ import typer
 from pipeline.contract import find_model
 from runners.commands.compiling import VertexEnvironment
 from runners.options import ENVIRONMENTS, Data, ModelName, Root, Set, layers, pairs
-from runners.vertex.spec import read_spec
 
 if TYPE_CHECKING:
+    from pipeline.contract import Model
     from runners.run import Run
+    from runners.vertex.rehearsal import Substitutions
     from runners.vertex.settings import VertexSettings
 
 Spec = Annotated[
@@ -57,17 +60,13 @@ def rehearse(
     """
     from rich.markup import escape
 
-    from runners import output, progress, run
+    from runners import output, progress
     from runners.vertex.rehearsal import prepare
-    from runners.vertex.settings import read_vertex
-    from runners.vertex.stage import stage
 
     with progress.without_traceback(as_json=as_json):
-        contract, vertex = find_model(model), read_vertex(ENVIRONMENTS / f"{env}.yaml")
+        contract = find_model(model)
         folders = {address: Path(path) for address, path in pairs("--map", maps).items()}
-        played = run.prepare(contract, root, data=data, layers=layers(contract, env, assignments))
-        compiled = read_spec(spec) if spec else _compiled(played, vertex)
-        with stage(played, vertex, folders) as substitutions:
+        with _played(contract, spec, data, assignments, env, root, folders) as (compiled, substitutions):
             prepared = prepare(
                 compiled,
                 store=root / "rehearsal",
@@ -87,6 +86,33 @@ def rehearse(
                 if result.destination and not (quiet or as_json):
                     console.print(f"It stands for {escape(result.destination)}", soft_wrap=True, highlight=False)
     raise typer.Exit(result.exit_code)
+
+
+@contextmanager
+def _played(
+    model: Model,
+    file: Path | None,
+    data: Path | None,
+    assignments: list[str] | None,
+    env: str,
+    root: Path,
+    folders: dict[str, Path],
+) -> Iterator[tuple[dict[str, Any], Substitutions]]:
+    """Yields what is rehearsed, and on what. A file without raw data needs no environment."""
+    from runners import run
+    from runners.vertex.rehearsal import Substitutions
+    from runners.vertex.settings import read_vertex
+    from runners.vertex.spec import read_spec
+    from runners.vertex.stage import stage
+
+    compiled = read_spec(file) if file else None
+    if compiled is not None and data is None:
+        yield compiled, Substitutions(folders)
+        return
+    vertex = read_vertex(ENVIRONMENTS / f"{env}.yaml")
+    prepared = run.prepare(model, root, data=data, layers=layers(model, env, assignments))
+    with stage(prepared, vertex, folders) as substitutions:
+        yield compiled or _compiled(prepared, vertex), substitutions
 
 
 def _where_the_project_is() -> dict[str, str]:

@@ -197,7 +197,7 @@ def test_ctrl_c_ends_the_nodes_under_way(compiled: dict[str, Any], data: Substit
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        (["--spec", "none.json"], "a compiled pipeline in none.json"),
+        (["--spec", "none.json"], "a spec none.json"),
         (["--map", "photos"], "--map NAME=VALUE"),
         (["--param", "size=3"], "runtime parameters of this pipeline: limit"),
         (["--param", "limit=many"], "runtime parameter 'limit' of type INT"),
