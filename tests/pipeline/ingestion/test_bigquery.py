@@ -89,7 +89,7 @@ def test_an_auto_that_nothing_finds_is_refused(make_query: Callable[[str], Query
     class Open(FeatureSettings):
         until: str = AUTO
 
-    with pytest.raises(UserError, match="expected a value of the setting until, .*received auto; set features.until"):
+    with pytest.raises(UserError, match=r"expected a value of the setting until, .*received auto; set features.until"):
         render(make_query("SELECT * FROM sales WHERE day <= @until"), Open())
 
 
@@ -202,7 +202,7 @@ def test_another_location_is_refused(loaded: Loaded) -> None:
 
 
 def test_a_bad_select_is_refused_in_bigquerys_words(loaded: Loaded) -> None:
-    with pytest.raises(UserError, match="nosuch.*; correct the SQL or the table"):
+    with pytest.raises(UserError, match=r"nosuch.*; correct the SQL or the table"):
         ask(loaded.table, SOURCE)("SELECT nosuch FROM transactions")
 
 

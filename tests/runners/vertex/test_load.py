@@ -66,7 +66,7 @@ def test_a_file_becomes_a_partitioned_table_with_types_and_descriptions(shop: Pa
 
 def test_a_table_with_rows_is_left_alone_added_to_or_replaced(shop: Path) -> None:
     typed()
-    with pytest.raises(UserError, match="no rows in .*; received a table that holds some; add to them with --write"):
+    with pytest.raises(UserError, match=r"no rows in .*; received a table that holds some; add to them with --write"):
         typed()
     assert "has 800 rows now" in typed("--write", "append")
     assert "has 400 rows now" in typed("--write", "replace")
