@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import pytest
 import tensorflow as tf
+from google.cloud import bigquery as client_library
 from tfx.types import standard_artifacts
 
 from models.clv.sample import write_sample
@@ -18,8 +19,9 @@ from models.clv.settings import Features
 from models.clv.source import SOURCE, resolve
 from pipeline.contract import FeatureSettings, Query, Settings, UserError
 from pipeline.ingestion import bigquery, bigquery_example_gen, duckdb_example_gen, raw
-from pipeline.ingestion.bigquery import BigQueryTable, ask, count_query, download, find_table, read_report
-from pipeline.ingestion.raw import RawTable, feature_table, load_raw
+from pipeline.ingestion.bigquery import BigQueryTable, ask, connect, count_query, download, find_table, read_report
+from pipeline.ingestion.example_files import REPORT
+from pipeline.ingestion.raw import RawReport, RawTable, feature_table, load_raw
 from pipeline.ingestion.sql import AUTO, render, split_queries
 from runners.vertex.bigquery_standin import serve
 from runners.vertex.load import load
@@ -93,14 +95,21 @@ def test_an_auto_that_nothing_finds_is_refused(make_query: Callable[[str], Query
         render(make_query("SELECT * FROM sales WHERE day <= @until"), Open())
 
 
-def test_real_data_gives_the_known_splits(standin: str, real_data: Path, tmp_path: Path) -> None:
-    found = load_raw(real_data / "online_retail" / "online_retail.parquet", SOURCE, tmp_path / "raw")
-    table = BigQueryTable(PROJECT, PLACE, f"{PROJECT}.real.transactions")
+@pytest.mark.parametrize(
+    ("file", "splits"),
+    [("online_retail.csv.gz", (2638, 353, 339)), ("online_retail.parquet", (2637, 347, 346))],
+    ids=["float ids", "integer ids"],
+)
+def test_real_data_gives_the_known_splits(
+    standin: str, real_data: Path, tmp_path: Path, file: str, splits: tuple[int, int, int]
+) -> None:
+    found = load_raw(real_data / "online_retail" / file, SOURCE, tmp_path / "raw")
+    table = BigQueryTable(PROJECT, PLACE, f"{PROJECT}.real.{file.partition('.')[2].replace('.', '_')}")
     assert load(found, SOURCE, table) == 541_909
     features = Features(cutoff=date(2011, 9, 1))
     queries = split_queries(SOURCE, features, table=table.address)
     counts = {split: download(table, sql, tmp_path / "split.parquet") for split, sql in queries.items()}
-    assert counts == {"train": 2637, "eval": 347, "test": 346}
+    assert counts == dict(zip(("train", "eval", "test"), splits, strict=True))
     assert through_bigquery(table, features, tmp_path) == feature_table(found, SOURCE, features).to_pylist()
     report = read_report(table, count_query(table.address, SOURCE))
     assert report.left_out == found.report.left_out
@@ -149,6 +158,18 @@ def test_both_generators_write_the_same_examples_in_the_same_order_and_count_ali
     assert there["forbidden"]["negative price"]["rows"] == here["forbidden"]["negative price"]["rows"] == 1
     assert '"unit_price":-5.0' in there["forbidden"]["negative price"]["examples"][0]
     assert (there["source"], there["source_sha256"]) == (TABLE.address, loaded.table.state)
+
+
+def test_rows_without_what_a_row_needs_are_forbidden(loaded: Loaded, tmp_path: Path) -> None:
+    """From a file they would have gone to quarantine; who fills a table by another way has none."""
+    other = BigQueryTable(PROJECT, PLACE, f"{PROJECT}.shop.of_others")
+    select = f"SELECT * REPLACE (IF(quantity = 3, NULL, invoice) AS invoice) FROM `{TABLE.address}`"
+    config = client_library.QueryJobConfig(destination=other.address)
+    connect(PROJECT, PLACE).query(select, job_config=config).result()
+    examples = run(bigquery_example_gen.Executor, generator_of(other, resolved(loaded.raw)), tmp_path)
+    found = RawReport.model_validate_json((Path(examples.uri) / REPORT).read_bytes()).forbidden["no invoice"]
+    assert found.rows > 100
+    assert '"quantity":3' in found.examples[0]
 
 
 def test_a_row_in_no_split_stops_the_run(loaded: Loaded, tmp_path: Path) -> None:
