@@ -44,9 +44,9 @@ def libraries_log_to(file: Path) -> Iterator[Console]:
     with file.open("ab") as log, os.fdopen(os.dup(real_out), "w", buffering=1, encoding="utf-8") as screen:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
-        _log_progress()
         try:
-            yield Console(file=screen, width=_width(screen))
+            with _progress_logged():
+                yield Console(file=screen, width=_width(screen))
         finally:
             sys.stdout.flush()
             sys.stderr.flush()
@@ -63,11 +63,22 @@ def _width(screen: TextIO) -> int | None:
     return None if sys.stdin.isatty() else os.get_terminal_size(screen.fileno()).columns or None
 
 
-def _log_progress() -> None:
+@contextmanager
+def _progress_logged() -> Iterator[None]:
     """TFX tells what it does at level INFO, through absl; Beam would tell of every stage."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True)
+    root = logging.getLogger()
+    handlers, level = root.handlers, root.level
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    root.handlers = [handler]
+    root.setLevel(logging.INFO)
     logging.getLogger("apache_beam").setLevel(logging.WARNING)
     absl_logging.set_verbosity(absl_logging.INFO)
+    try:
+        yield
+    finally:
+        root.handlers = handlers
+        root.setLevel(level)
 
 
 def print_result(console: Console, result: RunResult) -> None:
