@@ -216,14 +216,14 @@ def settings(model: ModelName, assignments: Set = None, env: Environment = None)
     Console().print(yaml.safe_dump(resolved.model_dump(mode="json"), sort_keys=False), markup=False, soft_wrap=True)
 
 
+app.command("compile")(compiling.compile_model)
+app.command()(rehearse)
+app.command("load-bigquery")(bigquery.load_bigquery)
 for command in (jobs.submit, jobs.status, jobs.logs, jobs.cancel):
     app.command()(command)
 app.add_typer(jobs.schedule, name="schedule")
-app.command("compile")(compiling.compile_model)
-app.command()(cloud.teardown)
-app.command("load-bigquery")(bigquery.load_bigquery)
-app.command()(rehearse)
 app.command("train", context_settings=FLAGS)(train)
+app.command()(cloud.teardown)
 
 
 def main() -> None:
