@@ -10,7 +10,7 @@ from rich.console import Console
 
 from pipeline.contract import Query, UserError, find_model
 from runners.commands.compiling import VertexEnvironment
-from runners.options import ENVIRONMENTS, Data, ModelName, Root, Set, layers
+from runners.options import Data, ModelName, Root, Set, environment_file, layers
 
 if TYPE_CHECKING:
     from pipeline.ingestion.raw import RawTable
@@ -36,7 +36,7 @@ def load_bigquery(
     from runners.vertex.settings import read_vertex
     from runners.vertex.sources import table_of
 
-    contract, vertex = find_model(model), read_vertex(ENVIRONMENTS / f"{env}.yaml")
+    contract, vertex = find_model(model), read_vertex(environment_file(env))
     if not isinstance(contract.source, Query):
         raise UserError(
             expected="a model that reads a table",

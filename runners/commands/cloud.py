@@ -10,7 +10,7 @@ from rich.console import Console
 from pipeline.contract import UserError
 from runners.commands.jobs import Env
 from runners.doctor import Finding
-from runners.options import ENVIRONMENTS, layers
+from runners.options import environment_file, layers
 
 KEPT = "Left alone: pushed models in their buckets, and what Terraform made (`terraform destroy` in deploy/terraform)."
 
@@ -28,7 +28,7 @@ def teardown(
     from runners.vertex.settings import read_vertex
     from runners.vertex.teardown import find, remove
 
-    vertex = read_vertex(ENVIRONMENTS / f"{env}.yaml")
+    vertex = read_vertex(environment_file(env))
     console = Console()
     kept = _kept(env)
     left = find(vertex, models=models, kept=kept)
@@ -58,7 +58,7 @@ def _kept(env: str) -> list[str]:
 
     contracts = [find_model(name) for name in model_names()]
     pushed = [make_settings(model, *layers(model, env, None)).gates.destination for model in contracts]
-    sources = read_vertex(ENVIRONMENTS / f"{env}.yaml").sources.values()
+    sources = read_vertex(environment_file(env)).sources.values()
     return [address for address in (*pushed, *sources) if address and address.startswith("gs://")]
 
 
@@ -73,7 +73,7 @@ def cloud_findings(env: str) -> list[Finding]:
     from runners.vertex.doctor import examine
     from runners.vertex.settings import read_vertex
 
-    vertex = read_vertex(ENVIRONMENTS / f"{env}.yaml")
+    vertex = read_vertex(environment_file(env))
     contracts = {name: find_model(name) for name in vertex.sources}
     return examine(
         vertex,

@@ -10,7 +10,8 @@ import typer
 from rich.console import Console
 
 from pipeline.contract import UserError, find_model
-from runners.options import ENVIRONMENTS, Data, ModelName, Root, Set
+from pipeline.settings import make_settings
+from runners.options import ENVIRONMENTS, Data, ModelName, Root, Set, environment_file, layers
 
 VertexEnvironment = Annotated[
     str, typer.Option("--env", metavar="NAME", help=f"{ENVIRONMENTS}/NAME.yaml, with a section `vertex`.")
@@ -48,7 +49,9 @@ def compiled(model: str, env: str, assignments: list[str] | None, *, root: Path,
     from runners.vertex.settings import read_vertex
 
     contract = find_model(model)
-    read_vertex(ENVIRONMENTS / f"{env}.yaml")  # A mistake in it is told before TFX is imported.
+    # A mistake in either is told before TFX is imported.
+    read_vertex(environment_file(env))
+    make_settings(contract, *layers(contract, env, assignments))
     with libraries_log_to(root / "compile.log"):
         from runners.vertex.prepare import prepare_spec
 

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from pipeline.contract import UserError
-from runners.options import ENVIRONMENTS, ModelName, Root, Set, pairs
+from runners.options import ENVIRONMENTS, ModelName, Root, Set, environment_file, pairs
 
 if TYPE_CHECKING:
     from runners.vertex.jobs import Job
@@ -193,7 +193,7 @@ def delete_schedule(schedule: ScheduleId, env: Env = "vertex") -> None:
 def _vertex(env: str) -> Any:
     from runners.vertex.settings import read_vertex
 
-    return read_vertex(ENVIRONMENTS / f"{env}.yaml")
+    return read_vertex(environment_file(env))
 
 
 def _spec(

@@ -13,7 +13,7 @@ import typer
 
 from pipeline.contract import find_model
 from runners.commands.compiling import VertexEnvironment
-from runners.options import ENVIRONMENTS, Data, ModelName, Root, Set, layers, pairs
+from runners.options import Data, ModelName, Root, Set, environment_file, layers, pairs
 
 if TYPE_CHECKING:
     from pipeline.contract import Model
@@ -109,7 +109,7 @@ def _played(
     if compiled is not None and data is None:
         yield compiled, Substitutions(folders)
         return
-    vertex = read_vertex(ENVIRONMENTS / f"{env}.yaml")
+    vertex = read_vertex(environment_file(env))
     prepared = run.prepare(model, root, data=data, layers=layers(model, env, assignments))
     with stage(prepared, vertex, folders) as substitutions:
         yield compiled or _compiled(prepared, vertex), substitutions

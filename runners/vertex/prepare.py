@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.ingestion.bigquery import ask
-
 from pipeline.contract import Model, Query, Settings, load
+from pipeline.ingestion.bigquery import ask
 from pipeline.ingestion.sql import AUTO
 from pipeline.settings import get, make_settings
-from runners.options import ENVIRONMENTS, layers
+from runners.options import environment_file, layers
 from runners.run import prepare
 from runners.vertex.compiling import Spec, compile_spec
 from runners.vertex.settings import VertexSettings, read_vertex
@@ -40,7 +39,7 @@ def prepare_spec(
     Raises:
       UserError: environment, settings, source or data that cannot be used.
     """
-    vertex = read_vertex(ENVIRONMENTS / f"{env}.yaml")
+    vertex = read_vertex(environment_file(env))
     layered = layers(model, env, assignments)
     if data is not None:
         settings = prepare(model, root, data=data, layers=layered).settings

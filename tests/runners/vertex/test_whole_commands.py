@@ -13,7 +13,7 @@ from commands import pipelines
 from models.colorizer.sample import write_sample
 
 ENVIRONMENT = "deploy/environments/vertex.yaml"
-SMALL = ("--set", "size=32", "--set", "epochs=6", "--set", "members=1")
+SMALL = ("--set", "size=64", "--set", "epochs=6", "--set", "members=1")
 
 
 @pytest.fixture(scope="module")
@@ -33,11 +33,11 @@ def compiled(folder: Path) -> subprocess.CompletedProcess[str]:
 @pytest.mark.slow
 def test_what_is_compiled_is_rehearsed_to_a_push(folder: Path, compiled: subprocess.CompletedProcess[str]) -> None:
     assert compiled.returncode == 0, compiled.stderr
-    assert compiled.stdout.startswith("Wrote colorizer.json: colorizer-main-size-32, 12 nodes")
+    assert compiled.stdout.startswith("Wrote colorizer.json: colorizer-main-size-64, 12 nodes")
     told = pipelines("rehearse", "colorizer", "--spec", "colorizer.json", "--data", "photos.zip", "--json", cwd=folder)
     assert told.returncode == 0, told.stdout[-3000:] + told.stderr
     result = json.loads(told.stdout.splitlines()[-1])
     assert result["outcome"] == "pushed"
-    assert result["destination"].startswith("gs://my-project-pipelines/models/colorizer-main-size-32/")
+    assert result["destination"].startswith("gs://my-project-pipelines/models/colorizer-main-size-64/")
     assert any("photos.zip stands for gs://my-project-pipelines/photos" in line for line in result["substitutions"])
     assert {check["gate"] for check in result["checks"]} == {"data", "serving", "model"}
