@@ -147,7 +147,8 @@ def _push_config(
     if not vertex.push.registry:
         return {**told, "code": code}
     shared = {"project", "region", "api_endpoint", "labels", "encryption_key", "service_account", "push"}
-    return {**told, "code": code, "vertex": vertex.model_dump(mode="json", include=shared)}
+    labelled = vertex.model_copy(update={"labels": {**vertex.labels, **MADE_BY}})
+    return {**told, "code": code, "vertex": labelled.model_dump(mode="json", include=shared)}
 
 
 def _trainer(vertex: VertexSettings) -> ExecutorClassSpec:

@@ -6,7 +6,6 @@ import datetime
 import json
 from collections.abc import Callable, Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 from google.cloud.aiplatform_v1.services.job_service import JobServiceClient
 from google.cloud.aiplatform_v1.types import (
@@ -22,8 +21,8 @@ from google.cloud.aiplatform_v1.types import (
 from pipeline.contract import Model, Settings, UserError
 from pipeline.settings import PARTS, make_settings
 from runners.training_options import Transformed
-from runners.vertex.google_api import credentials, is_standin, understood
-from runners.vertex.settings import VertexSettings
+from runners.vertex.google_api import client, understood
+from runners.vertex.settings import MADE_BY, VertexSettings
 
 COMMAND = ["pipelines"]
 CONTAINER_ROOT = "/tmp/runs"
@@ -61,7 +60,7 @@ def submit(
         )
         return
     with understood(vertex):
-        made = _client(vertex).create_custom_job(
+        made = client(vertex, JobServiceClient).create_custom_job(
             parent=f"projects/{vertex.project}/locations/{vertex.region}", custom_job=job
         )
     number = made.name.rpartition("/")[2]
@@ -94,7 +93,7 @@ def custom_job(
     )
     key = EncryptionSpec(kms_key_name=vertex.encryption_key) if vertex.encryption_key else None
     return CustomJob(
-        display_name=name, job_spec=spec, labels={"model": model.name, **vertex.labels}, encryption_spec=key
+        display_name=name, job_spec=spec, labels={"model": model.name, **vertex.labels, **MADE_BY}, encryption_spec=key
     )
 
 
@@ -149,14 +148,4 @@ def _check_replicas(model: Model, settings: Settings, vertex: VertexSettings, so
         "--transform-graph",
         received=f"{replicas} replicas, training.distribution={distribution or f'unknown to {model.name}'}, {given}",
         todo="set vertex.training.replicas to 1, or all of them",
-    )
-
-
-def _client(vertex: VertexSettings) -> JobServiceClient:
-    """HTTP for a local stand-in; gRPC elsewhere, as the client library prefers."""
-    endpoint = vertex.api_endpoint or f"https://{vertex.region}-aiplatform.googleapis.com"
-    return JobServiceClient(
-        credentials=credentials(vertex),
-        transport="rest" if is_standin(vertex) else "grpc",
-        client_options={"api_endpoint": endpoint.rstrip("/") if is_standin(vertex) else urlsplit(endpoint).netloc},
     )

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from pipeline.ingestion.bigquery import BigQueryTable, find_table
-
 from pipeline.contract import Model, Pictures, Query, UserError
+from pipeline.ingestion.bigquery import BigQueryTable, find_table
 from pipeline.ingestion.pictures import load_pictures
 from runners.vertex.settings import VertexSettings
 

@@ -99,6 +99,7 @@ def test_a_push_to_the_registry_is_told_what_to_deploy() -> None:
     assert node(spec, "Pusher")["args"][1] == "pipeline.push.registry.RegistryPushExecutor"
     told = constant(spec, "Pusher", "custom_config")["vertex"]
     assert (told["project"], told["push"]["endpoint"], told["push"]["traffic_percent"]) == ("my-project", "clv", 20)
+    assert told["labels"]["made-by"] == "tfx-pipelines", "a teardown finds it by this"
 
 
 def test_dates_that_are_left_open_are_found_by_the_query_itself() -> None:

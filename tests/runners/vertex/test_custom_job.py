@@ -105,7 +105,7 @@ def test_the_job_reaches_vertex_as_the_same_command_in_the_image(tmp_path: Path)
         settings().tensorboard,
     )
     assert job.encryption_spec.kms_key_name == settings().encryption_key
-    assert dict(job.labels) == {"model": "clv", "team": "shop"}
+    assert dict(job.labels) == {"model": "clv", "team": "shop", "made-by": "tfx-pipelines"}
     assert f"Submitted {NAME}" in done.output
     assert "locations/europe-west4/training/77?project=my-project" in done.output
 
