@@ -104,7 +104,7 @@ class Lines(View):
             return
         self.told = time.monotonic()
         seconds = "" if event.state == "started" else f" {event.seconds:6.1f} s  {escape(found(event))}"
-        line = f" {MARKS[event.state]} {event.node:<18}{WORDS[event.state]:<16}{seconds}".rstrip()
+        line = f" {MARKS[event.state]} {event.node:<17} {WORDS[event.state]:<16}{seconds}".rstrip()
         self.console.print(line, highlight=False, soft_wrap=True)
 
     def end(self, result: RunResult) -> None:
