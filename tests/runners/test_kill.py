@@ -29,24 +29,22 @@ from runners.run import prepare
 from runners.tensorboard import find_training
 
 PROGRAM = textwrap.dedent("""
-    import os, signal, sys, threading, time
+    import os, signal, sys
     from pathlib import Path
     import tiny
     from runners.local import execute
     from runners.run import prepare
 
-    root = Path(sys.argv[1])
+    opened = []
 
-    def kill_once_something_is_written():
-        while not any((root / "pushed").rglob(".incoming/*")):
-            time.sleep(0.0005)
-        os.kill(os.getpid(), signal.SIGKILL)
+    def kill_at_the_second_file_that_is_pushed(event, arguments):
+        if event == "open" and "/.incoming" in str(arguments[0]):
+            opened.append(arguments[0])
+            if len(opened) == 2:
+                os.kill(os.getpid(), signal.SIGKILL)
 
-    def observe(event):
-        if (event.node, event.state) == ("Pusher", "started"):
-            threading.Thread(target=kill_once_something_is_written, daemon=True).start()
-
-    execute(prepare(tiny.MODEL, root), observe)
+    sys.addaudithook(kill_at_the_second_file_that_is_pushed)
+    execute(prepare(tiny.MODEL, Path(sys.argv[1])))
 """)
 
 
