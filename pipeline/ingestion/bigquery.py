@@ -12,17 +12,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pyarrow.parquet as pq
 
 from pipeline.contract import Ask, Column, Condition, Query, UserError
 from pipeline.fingerprint import digest_json
+from pipeline.google_words import LOGIN, first_line, is_loopback
 from pipeline.ingestion.raw import ForbiddenRows, RawReport
 from pipeline.ingestion.sql import read_from
 
 EMULATOR = "BIGQUERY_EMULATOR_HOST"
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
 ADDRESS = re.compile(r"[a-z][a-z0-9-]{4,28}[a-z0-9]\.\w{1,1024}\.[\w-]{1,1024}")
 PATIENCE_S = 60
 """How long a first call is tried again where nothing answers."""
@@ -81,8 +80,7 @@ def connect(project: str, location: str) -> Any:
     from google.auth.credentials import AnonymousCredentials
     from google.cloud import bigquery
 
-    host = os.environ.get(EMULATOR, "")
-    standin = urlsplit(host if "//" in host else f"//{host}").hostname in LOOPBACK
+    standin = is_loopback(os.environ.get(EMULATOR, ""))
     return bigquery.Client(project=project, location=location, credentials=AnonymousCredentials() if standin else None)
 
 
@@ -239,15 +237,12 @@ def understood(table: BigQueryTable, doing: str = "read") -> Iterator[None]:
     except (exceptions.RetryError, requests.RequestException, ConnectionError, TransportError) as error:
         host = os.environ.get(EMULATOR) or "BigQuery"
         todo = f"look at the network, a proxy, or {EMULATOR}"
-        raise UserError(expected=f"to reach {host}", received=_first(error), todo=todo) from error
+        raise UserError(expected=f"to reach {host}", received=first_line(error), todo=todo) from error
     except GoogleAuthError as error:
-        todo = (
-            "log in with `gcloud auth application-default login`, or name a key file in GOOGLE_APPLICATION_CREDENTIALS"
-        )
-        raise UserError(expected="credentials for BigQuery", received=_first(error), todo=todo) from error
+        raise UserError(expected="credentials for BigQuery", received=first_line(error), todo=LOGIN) from error
     except exceptions.GoogleAPICallError as error:
         expected, todo = _meaning(table, error, doing)
-        raise UserError(expected=expected, received=_first(error), todo=todo) from error
+        raise UserError(expected=expected, received=first_line(error), todo=todo) from error
 
 
 def _meaning(table: BigQueryTable, error: Any, doing: str) -> tuple[str, str]:
@@ -297,7 +292,3 @@ def _check_columns(address: str, found: dict[str, str], query: Query) -> None:
 
 def _listed(names: Sequence[str]) -> str:
     return ", ".join(names) or "none"
-
-
-def _first(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0] or type(error).__name__

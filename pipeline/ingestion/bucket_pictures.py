@@ -14,6 +14,7 @@ from google.cloud import storage
 
 from pipeline.contract import UserError
 from pipeline.fingerprint import digest_json
+from pipeline.google_words import first_line
 from pipeline.ingestion.pictures import is_system_file, not_there
 
 SCHEME = "gs://"
@@ -64,14 +65,10 @@ def _understood(address: str) -> Iterator[None]:
     except (Forbidden, Unauthorized, GoogleAuthError) as error:
         raise UserError(
             expected=f"permission to list and read {address}",
-            received=_first(error),
+            received=first_line(error),
             todo="log in with `gcloud auth application-default login`, or have roles/storage.objectViewer granted",
         ) from error
     except (GoogleAPIError, OSError) as error:
         raise UserError(
-            expected=f"to reach {address}", received=_first(error), todo="look at the network, or try again later"
+            expected=f"to reach {address}", received=first_line(error), todo="look at the network, or try again later"
         ) from error
-
-
-def _first(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0] or type(error).__name__

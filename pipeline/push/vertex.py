@@ -8,7 +8,6 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import urlsplit
 
 from google.api_core import exceptions
 from google.auth.credentials import AnonymousCredentials
@@ -16,6 +15,7 @@ from google.auth.exceptions import GoogleAuthError
 from google.cloud import aiplatform_v1 as vertex_ai
 
 from pipeline.contract import UserError
+from pipeline.google_words import first_line, is_loopback
 from pipeline.push.manifest import Manifest
 from pipeline.push.registry_settings import Vertex
 from pipeline.push.version import Version
@@ -24,7 +24,6 @@ SERVING_IMAGE = "{continent}-docker.pkg.dev/vertex-ai/prediction/tf2-cpu.2-15:la
 """The newest of Vertex AI's prebuilt TensorFlow servers, which come in three multi-regions and as `latest` only:
 https://cloud.google.com/vertex-ai/docs/predictions/pre-built-containers (2026)."""
 
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
 UPLOAD_S, DEPLOY_S = 1800, 3600
 """How long Vertex AI may take, in seconds. A deployment starts machines and pulls an image."""
 
@@ -202,7 +201,7 @@ def _id_of(model: str) -> str:
 def _client(kind: Any, vertex: Vertex) -> Any:
     if vertex.api_endpoint is None:
         return kind(client_options={"api_endpoint": f"{vertex.region}-aiplatform.googleapis.com"})
-    here = urlsplit(vertex.api_endpoint).hostname in LOOPBACK
+    here = is_loopback(vertex.api_endpoint)
     return kind(
         credentials=AnonymousCredentials() if here else None,
         transport="rest",
@@ -223,10 +222,9 @@ def _understood(vertex: Vertex, version: Version, expected: str) -> Iterator[Non
     try:
         yield
     except (exceptions.GoogleAPIError, GoogleAuthError, concurrent.futures.TimeoutError, OSError) as error:
-        first = str(error).strip().partition("\n")[0] or type(error).__name__
         raise UserError(
             expected=f"{expected} in project {vertex.project}, region {vertex.region}",
-            received=first,
+            received=first_line(error),
             todo=f"{_todo(error)}. The model is pushed to {version.path} and stays there; run again, and what is "
             "missing follows",
         ) from error

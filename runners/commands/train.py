@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -84,8 +83,6 @@ def train(
             todo="name one, such as --env vertex, or leave out --dry-run",
         )
     if vertex:
-        # google-api-core says on every import that it will leave Python 3.10 behind.
-        warnings.filterwarnings("ignore", "You are using a non-supported Python", FutureWarning)
         from runners.vertex import custom_job
 
         told = Transformed(examples, transform_graph) if examples and transform_graph else data

@@ -73,7 +73,7 @@ def compile_spec(model: Model, settings: Settings, vertex: VertexSettings, *, st
     spec = _compiled(pipeline, vertex, _parametrize(components))
     if state is None:
         spec["pipelineSpec"]["root"]["dag"]["tasks"]["ExampleGen"].pop("cachingOptions", None)
-    spec["runtimeConfig"]["failurePolicy"] = f"PIPELINE_FAILURE_POLICY_FAIL_{vertex.failure_policy.upper()}"
+    spec["runtimeConfig"]["failurePolicy"] = vertex.failure_policy_name
     spec["labels"] = {**spec.get("labels", {}), **_labels(model, settings), **vertex.labels, **MADE_BY}
     return spec
 

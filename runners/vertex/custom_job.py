@@ -23,6 +23,7 @@ from pipeline.settings import PARTS, make_settings
 from runners.training_options import Transformed
 from runners.vertex.google_api import client, understood
 from runners.vertex.settings import MADE_BY, VertexSettings
+from runners.vertex.spec import parent
 
 COMMAND = ["pipelines"]
 CONTAINER_ROOT = "/tmp/runs"
@@ -60,9 +61,7 @@ def submit(
         )
         return
     with understood(vertex):
-        made = client(vertex, JobServiceClient).create_custom_job(
-            parent=f"projects/{vertex.project}/locations/{vertex.region}", custom_job=job
-        )
+        made = client(vertex, JobServiceClient).create_custom_job(parent=parent(vertex), custom_job=job)
     number = made.name.rpartition("/")[2]
     echo(f"Submitted {made.name}")
     echo(f"Model, when it is trained: {job.job_spec.base_output_directory.output_uri_prefix}/model")

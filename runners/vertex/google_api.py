@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import urlsplit
 
 import google.auth
 import requests
@@ -16,17 +15,16 @@ from google.auth.exceptions import GoogleAuthError
 from google.auth.transport.requests import AuthorizedSession
 
 from pipeline.contract import UserError
+from pipeline.google_words import LOGIN, first_line, is_loopback
 from runners.vertex.settings import VertexSettings
 
 SCOPES = ("https://www.googleapis.com/auth/cloud-platform",)
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
 TIMEOUT_S = 60
-LOGIN = "log in with `gcloud auth application-default login`, or name a key file in GOOGLE_APPLICATION_CREDENTIALS"
 
 
 def is_standin(vertex: VertexSettings) -> bool:
     """Whether the APIs are played by a server on this machine, which is asked without credentials."""
-    return vertex.api_endpoint is not None and urlsplit(vertex.api_endpoint).hostname in LOOPBACK
+    return vertex.api_endpoint is not None and is_loopback(vertex.api_endpoint)
 
 
 def credentials(vertex: VertexSettings) -> Any:
@@ -163,7 +161,6 @@ def _told_by_status(error: exceptions.GoogleAPICallError, where: str) -> tuple[s
 
 
 def _first(error: Exception) -> str:
-    text = str(error).strip().partition("\n")[0] or type(error).__name__
     # Neither the address that was asked nor the objects on the way to it say anything that the user typed.
-    text = re.sub(r"\b[A-Z]+ https?://\S+: ", "", text)
+    text = re.sub(r"\b[A-Z]+ https?://\S+: ", "", first_line(error))
     return re.sub(r"^.*(\[Errno -?\d+\] [^'\")]+).*$", r"\1", text)

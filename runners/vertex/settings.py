@@ -107,6 +107,11 @@ class VertexSettings(_Plain):
     push: Push = Push()
     api_endpoint: str | None = Field(default=None, pattern=r"^https?://")
 
+    @property
+    def failure_policy_name(self) -> str:
+        """The failure policy as Vertex AI calls it."""
+        return f"PIPELINE_FAILURE_POLICY_FAIL_{self.failure_policy.upper()}"
+
     @field_validator("image")
     @classmethod
     def _image_is_pinned(cls, image: str) -> str:

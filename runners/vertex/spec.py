@@ -81,7 +81,7 @@ def _filled(spec: Mapping[str, Any], vertex: VertexSettings, parameters: Mapping
     pipeline = job["pipelineSpec"]
     _set_parameters(pipeline, job["runtimeConfig"], parameters)
     _set_caching(pipeline, vertex.cache)
-    job["runtimeConfig"]["failurePolicy"] = f"PIPELINE_FAILURE_POLICY_FAIL_{vertex.failure_policy.upper()}"
+    job["runtimeConfig"]["failurePolicy"] = vertex.failure_policy_name
     job["displayName"] = job.get("displayName") or pipeline["pipelineInfo"]["name"]
     job["labels"] = {**job.get("labels", {}), **vertex.labels}
     told = {

@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from pipeline import predictions as predicted
+from pipeline.push.manifest import METRICS_FILE
 from pipeline.verdict import REPORT_FILE, Check
 from runners.run import Node, Outcome
 from runners.vertex.rehearsal.inputs import Result
@@ -14,8 +16,6 @@ from runners.vertex.rehearsal.store import Artifact
 EVALUATION, PUSHED_MODEL, EXAMPLES = "tfx.ModelEvaluation", "tfx.PushedModel", "tfx.Examples"
 """Titles of types."""
 
-_METRICS_FILE = "metrics.json"
-_PREDICTIONS = "predictions"
 _COUNT = "examples_"
 
 
@@ -56,8 +56,8 @@ def counts(made: Result) -> dict[str, int]:
 def metrics(made: Mapping[str, Result]) -> dict[str, dict[str, float | None]]:
     """Returns split -> metric -> value, as the serving gate left them."""
     for folder in _folders(made):
-        if (folder / _METRICS_FILE).is_file():
-            found: dict[str, dict[str, float | None]] = json.loads((folder / _METRICS_FILE).read_text())
+        if (folder / METRICS_FILE).is_file():
+            found: dict[str, dict[str, float | None]] = json.loads((folder / METRICS_FILE).read_text())
             return found
     return {}
 
@@ -67,8 +67,8 @@ def predictions(made: Mapping[str, Result]) -> dict[str, str]:
     return {
         path.stem: str(path)
         for folder in _folders(made)
-        if (folder / REPORT_FILE).is_file() and (folder / _PREDICTIONS).is_dir()
-        for path in sorted((folder / _PREDICTIONS).iterdir())
+        if (folder / REPORT_FILE).is_file() and (folder / predicted.FOLDER).is_dir()
+        for path in sorted((folder / predicted.FOLDER).iterdir())
     }
 
 
