@@ -413,6 +413,35 @@ class Request(_Plain):
     tolerance: float | None = Field(default=None, gt=0, le=0.1)
 
 
+class Explanation(_Plain):
+    """How single answers are explained: what each input adds to the answer, against that to a baseline.
+
+    Attributes:
+      signature: of the saved model; its inputs are [rows] each.
+      output: the output that is explained.
+      baseline: value of each input where nothing is known, or of a typical row.
+      why: what the baseline stands for, for the people who read an explanation.
+    """
+
+    signature: str = "serving_default"
+    output: str
+    baseline: dict[str, int | FiniteFloat | str]
+    why: Reason
+
+
+class Ranking(_Plain):
+    """A list for people, made straight from raw rows: the newest features of every example, and what is predicted.
+
+    Attributes:
+      as_of: settings key of the date up to which raw rows count.
+      function: dotted path of `(table) -> table`: a pyarrow Table of all examples' features and of the outputs of
+        `serving_default`, to the list, ranked.
+    """
+
+    as_of: str
+    function: str
+
+
 class Command(_Plain):
     """A command that a model adds to the command line.
 
@@ -475,6 +504,10 @@ class Model(_Plain):
       identity: settings keys that, with name and data line, name the pipeline.
       dataset: the public data set that `pipelines fetch` brings, if there is one.
       commands: the model's own commands.
+      explanation: how answers are explained; or a sentence that says why they are not.
+      ranking: the list that `pipelines predict --transactions` makes, if there is one.
+      page: resource of an HTML page for people, which asks the server that it comes from; a form of the signature's
+        inputs if there is none.
     """
 
     name: str
@@ -501,6 +534,9 @@ class Model(_Plain):
     identity: tuple[str, ...] = ()
     dataset: PublicDataset | None = None
     commands: tuple[Command, ...] = ()
+    explanation: Explanation | Reason = "the model's contract says no baseline to explain against"
+    ranking: Ranking | None = None
+    page: str | None = None
 
     @model_validator(mode="after")
     def _bounds_name_metrics(self) -> Model:

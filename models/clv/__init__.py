@@ -6,7 +6,7 @@ from models.clv import features
 from models.clv.dataset import DATASET
 from models.clv.settings import ClvSettings
 from models.clv.source import SOURCE
-from pipeline.contract import Metric, Model
+from pipeline.contract import Explanation, Metric, Model
 
 MODEL = Model(
     name="clv",
@@ -38,4 +38,10 @@ MODEL = Model(
     settings=ClvSettings,
     identity=("features.horizon_days",),
     dataset=DATASET,
+    explanation=Explanation(
+        output=features.TOTAL,
+        baseline=features.UNKNOWN_CUSTOMER,
+        why="a customer of whom nothing is known: the model counts an unknown number as the average of its training "
+        "rows, an unknown country as one that it never saw, and an unknown past revenue as 0 in the total",
+    ),
 )

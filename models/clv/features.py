@@ -21,6 +21,14 @@ COUNTRY = "customer_country"
 INPUTS = (*NUMERIC_INPUTS, COUNTRY)
 """What a server is asked with, by name."""
 
+UNKNOWN_NUMBER = -1
+UNKNOWN_COUNTRY = ""
+UNKNOWN_CUSTOMER: dict[str, int | float | str] = {
+    **dict.fromkeys(NUMERIC_INPUTS, UNKNOWN_NUMBER),
+    COUNTRY: UNKNOWN_COUNTRY,
+}
+"""What stands for values that are not known."""
+
 REFERENCE_INPUTS = (
     "n_purchases",
     "avg_purchase_size",

@@ -26,8 +26,6 @@ from tensorflow_transform.saved import saved_transform_io_v2
 from models.clv import features, preprocessing
 
 EXAMPLES = "examples"
-UNKNOWN_NUMBER = -1
-UNKNOWN_COUNTRY = ""
 
 Tensors = dict[str, tf.Tensor]
 Answer = Callable[[Mapping[str, tf.Tensor]], Tensors]
@@ -92,8 +90,7 @@ def input_types() -> dict[str, tf.DType]:
 def _of_examples(answer: Answer) -> Any:
     """The same answer, asked with serialized tf.Examples."""
     spec = {
-        name: tf.io.FixedLenFeature([], kind, UNKNOWN_COUNTRY if kind == tf.string else UNKNOWN_NUMBER)
-        for name, kind in input_types().items()
+        name: tf.io.FixedLenFeature([], kind, features.UNKNOWN_CUSTOMER[name]) for name, kind in input_types().items()
     }
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name=EXAMPLES)], autograph=False)

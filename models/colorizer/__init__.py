@@ -44,6 +44,8 @@ MODEL = Model(
     slices=(features.CLASS, features.BAND),
     settings=ColorizerSettings,
     identity=("features.size",),
+    explanation="a colour picture is tens of thousands of numbers, each of which depends on thousands of gray pixels: "
+    "an attribution would be a map for every pixel and colour, which no one number sums up",
     dataset=DATASET,
     commands=(
         Command(
