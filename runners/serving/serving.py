@@ -1,0 +1,77 @@
+"""What `pipelines serve` does, start to end."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from pipeline.contract import Model, UserError
+from runners.serving.server import listen, make_server
+from runners.serving.served import Served
+from runners.serving.settings import ServeSettings
+from runners.serving.source import find_source
+
+PORT = 8080
+
+
+def serve(
+    model: Model,
+    root: Path,
+    version: str | None,
+    host: str,
+    port: int | None,
+    settings: ServeSettings,
+    environment: Mapping[str, str],
+) -> None:
+    """Serves a model until a signal ends it.
+
+    Args:
+      environment: where Vertex AI tells a container its port, its routes and the place of its model.
+
+    Raises:
+      UserError: there is nothing to serve, or no place to listen.
+    """
+    began = time.monotonic()
+    _log_to_stderr()
+    listener = listen(host, _port(port, environment))
+    try:
+        source = find_source(model, root, version or environment.get("AIP_STORAGE_URI"))
+        served = Served(model, source, settings)
+        try:
+            served.start()
+            address = f"http://{host}:{listener.getsockname()[1]}"
+            logging.getLogger("pipelines.serve").info(
+                "%s answers, %.1f s after the start", address, time.monotonic() - began
+            )
+            make_server(served, settings, **_routes(environment)).run(sockets=[listener])
+        finally:
+            served.close()
+    finally:
+        listener.close()
+
+
+def _port(port: int | None, environment: Mapping[str, str]) -> int:
+    if port is not None:
+        return port
+    told = environment.get("AIP_HTTP_PORT") or environment.get("PORT") or str(PORT)
+    if not told.isdecimal() or int(told) > 65535:
+        raise UserError(expected="a port in AIP_HTTP_PORT or PORT", received=told, todo="correct it, or name --port")
+    return int(told)
+
+
+def _routes(environment: Mapping[str, str]) -> dict[str, str]:
+    named = {"predict_route": environment.get("AIP_PREDICT_ROUTE"), "health_route": environment.get("AIP_HEALTH_ROUTE")}
+    return {name: route for name, route in named.items() if route}
+
+
+def _log_to_stderr() -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    for name in ("pipelines.serve", "uvicorn.error"):
+        logger = logging.getLogger(name)
+        logger.handlers, logger.propagate = [handler], False
+    logging.getLogger("pipelines.serve").setLevel(logging.INFO)
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
