@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import reprlib
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Annotated, Any
@@ -154,7 +155,7 @@ def _place(parts: tuple[int | str, ...]) -> str:
 
 
 def _received(value: Any) -> str:
-    text = repr(value)
+    text = reprlib.repr(value)  # A list in a list a thousand times over has no `repr`.
     return f"received {text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + '...'}"
 
 
@@ -167,7 +168,8 @@ def _array(tensor: Tensor, values: list[Any]) -> NDArray[Any]:
         array = np.asarray(values, tensor.dtype)
     except (ValueError, OverflowError):
         raise BadInstances(f"{tensor.name}: expected the same lengths in all instances; ask them one by one") from None
-    if any(want not in (None, got) for want, got in zip(tensor.shape, array.shape, strict=True)):
+    fits = array.ndim == len(tensor.shape) and array.size
+    if not fits or any(want not in (None, got) for want, got in zip(tensor.shape, array.shape, strict=True)):
         raise BadInstances(f"{tensor.name}: expected the shape {_shape(tensor)}, received {list(array.shape[1:])}")
     return array
 

@@ -103,7 +103,7 @@ class LoadedModel:
         try:
             answer = self._functions[signature](**tensors)
         except tf.errors.OpError as error:
-            raise ValueError(_first_line(error.message)) from error
+            raise ValueError(_reason(error.message)) from error
         return {name: tensor.numpy() for name, tensor in answer.items()}
 
 
@@ -125,8 +125,11 @@ def _tensors(specs: Mapping[str, Any]) -> dict[str, Tensor]:
     return {name: Tensor(name, spec.dtype.name, tuple(spec.shape)) for name, spec in sorted(specs.items())}
 
 
-def _first_line(message: str) -> str:
-    return message.strip().splitlines()[0] if message.strip() else "TensorFlow refuses it and does not say why"
+def _reason(message: str) -> str:
+    """What TensorFlow says, less where in its graph."""
+    place = ("Graph execution error", "Detected at node", "<stack traces", "[[", "File ")
+    told = [line.strip() for line in message.splitlines() if line.strip() and not line.strip().startswith(place)]
+    return " ".join(told)[:300] or "TensorFlow refuses it and does not say why"
 
 
 def rows_of(columns: Columns) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -9,9 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from commands import THIS
+
 from pipeline.contract import Model
-from runners.serving.server import listen, make_server
 from runners.serving.served import Served
+from runners.serving.server import listen, make_server
 from runners.serving.settings import ServeSettings
 from runners.serving.source import Source
 
@@ -50,6 +54,38 @@ def running_server(place: Path | str, model: Model, **settings: Any) -> Iterator
         thread.join(30)
         served.close()
         assert not thread.is_alive()
+
+
+@contextmanager
+def serving(model: str, root: Path) -> Iterator[str]:
+    """Serves with the command that people type, in a process of its own; yields the address."""
+    command = [
+        str(THIS / "bin" / "pipelines"),
+        "serve",
+        model,
+        "--root",
+        str(root),
+        "--port",
+        "0",
+        "--set",
+        "poll_s=.1",
+    ]
+    with subprocess.Popen(command, cwd=root, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield _address(process)
+        finally:
+            process.terminate()
+            told = process.communicate(timeout=60)[1]
+        assert process.returncode == 0, told
+
+
+def _address(process: subprocess.Popen[str]) -> str:
+    told = []
+    for line in process.stderr or ():
+        told.append(line)
+        if found := re.search(r"http://[0-9.:]+", line):
+            return found.group()
+    raise AssertionError("".join(told))
 
 
 def _wait(server: Any) -> None:

@@ -7,12 +7,15 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 import requests
-from servables import CUSTOMER, push, write_clv
-from serving_client import running
+from serving_server import running
+from small_models import CUSTOMER
+
+from pipeline.contract import find_model
 
 BODY = json.dumps({"instances": [CUSTOMER]}).encode()
 HEAD = b"POST /v1/models/clv:predict HTTP/1.1\r\nHost: localhost\r\n"
@@ -22,12 +25,9 @@ WAIT_S = 2.0
 
 
 @pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    root = tmp_path_factory.mktemp("clv")
-    push("clv", write_clv(root / "model"), root)
-    with running(
-        "clv", root, head_timeout_s=WAIT_S, body_timeout_s=WAIT_S, max_connections=AT_MOST, max_body_bytes=100_000
-    ) as url:
+def url(clv_destination: Path) -> Iterator[str]:
+    limits = {"head_timeout_s": WAIT_S, "body_timeout_s": WAIT_S, "max_connections": AT_MOST, "max_body_bytes": 100_000}
+    with running(clv_destination, find_model("clv"), **limits) as url:
         yield url
 
 

@@ -2,38 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, given, settings
 from schemathesis import Case
-from schemathesis.specs.openapi.schemas import OpenApiSchema
-from servables import WRITERS, push
-from serving_client import running
+from schemathesis.generation.modes import GenerationMode
 
-EXAMPLES = 25
-"""Requests an operation, of each kind that the fuzzer knows."""
+EXAMPLES = 12
+"""Requests an operation, as many that are as its schema says and as many that are not."""
 
 
-@pytest.fixture(scope="module", params=WRITERS)
-def api(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenApiSchema]:
-    root = tmp_path_factory.mktemp(request.param)
-    push(request.param, WRITERS[request.param](root / "model"), root)
-    with running(request.param, root) as url:
-        yield schemathesis.openapi.from_url(f"{url}/openapi.json")
+@pytest.mark.parametrize("mode", GenerationMode)
+@pytest.mark.parametrize("model", ["clv", "colorizer"])
+def test_the_server_answers_as_its_document_says(
+    model: str, mode: GenerationMode, request: pytest.FixtureRequest
+) -> None:
+    url: str = request.getfixturevalue(f"{model}_url")
+    schema = schemathesis.openapi.from_url(f"{url}/openapi.json")
+    operations = [found.ok() for found in schema.get_all_operations()]
+    assert len(operations) > 10
+    for operation in operations:
 
+        @settings(
+            max_examples=EXAMPLES,
+            derandomize=True,
+            deadline=None,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+        )
+        @given(case=operation.as_strategy(generation_mode=mode))
+        def fuzz(case: Case) -> None:
+            case.call_and_validate(timeout=60)
 
-schema = schemathesis.pytest.from_fixture("api")
-
-
-@schema.parametrize()
-@settings(
-    max_examples=EXAMPLES,
-    derandomize=True,
-    deadline=None,
-    database=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
-)
-def test_the_server_answers_as_its_document_says(case: Case) -> None:
-    case.call_and_validate(timeout=60)
+        fuzz()

@@ -11,13 +11,13 @@ from threading import Event
 from typing import Any, NamedTuple
 
 import requests
-from servables import CUSTOMER, future, push, write_clv
-from serving_client import serving
+from serving_server import serving
+from small_models import CUSTOMER, push, save_clv
 
 CLIENTS = 16
 PUSHES = 20
 FACTORS = (2.0, 3.0, 5.0)
-ROWS: list[dict[str, Any]] = [{**CUSTOMER, "avg_purchase_revenue": 10.0 * n} for n in range(1, 9)]
+ROWS: list[dict[str, Any]] = [{**CUSTOMER, "n_purchases": n} for n in range(1, 9)]
 VERTEX = "/v1/projects/1/locations/here/endpoints/2:predict"
 
 
@@ -50,14 +50,17 @@ def _wait_for(url: str, version: int) -> None:
 
 
 def test_no_request_fails_while_versions_are_pushed(tmp_path: Path) -> None:
-    models = [write_clv(tmp_path / f"model-{factor:g}", factor) for factor in FACTORS]
-    served = {push("clv", models[0], tmp_path).number: FACTORS[0]}
+    destination = tmp_path / "pushed" / "clv-small"
+    models = [tmp_path / f"model-{factor:g}" for factor in FACTORS]
+    for folder, factor in zip(models, FACTORS, strict=True):
+        save_clv(folder, factor)
+    served = {push(destination, models[0], "clv").number: FACTORS[0]}
     with serving("clv", tmp_path) as url, ThreadPoolExecutor(CLIENTS) as pool:
         done = Event()
         clients = [pool.submit(_ask, url, done) for _ in range(CLIENTS)]
         try:
             for number in range(1, PUSHES + 1):
-                version = push("clv", models[number % len(models)], tmp_path).number
+                version = push(destination, models[number % len(models)], "clv").number
                 served[version] = FACTORS[number % len(models)]
                 _wait_for(url, version)
         finally:
@@ -66,4 +69,4 @@ def test_no_request_fails_while_versions_are_pushed(tmp_path: Path) -> None:
     assert Counter(answer.status for answer in seen) == {200: len(seen)}
     assert {int(answer.version) for answer in seen} == set(served)
     for answer in seen:
-        assert list(answer.told) == future(ROWS, served[int(answer.version)])
+        assert list(answer.told) == [served[int(answer.version)] * row["n_purchases"] for row in ROWS]
