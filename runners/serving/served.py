@@ -131,6 +131,11 @@ class Served:
         finally:
             self._asked[loaded.version] -= 1
 
+    def stop(self) -> None:
+        """Ends readiness; requests that still come are answered."""
+        self.stopping = True
+        self.telemetry.ready.set(0)
+
     # --- versions ----------------------------------------------------------------------------------------
 
     def start(self) -> None:
@@ -201,7 +206,7 @@ class Served:
     def _switch(self, version: Version, loaded: LoadedModel) -> None:
         before, self._current, self._path = self._current, loaded, version.path
         self.telemetry.serves(self.model.name, loaded.version, loaded.manifest.model_digest)
-        self.telemetry.ready.set(1)
+        self.telemetry.ready.set(int(not self.stopping))
         if before is not None:
             self.telemetry.switches.inc()
             number = before.version

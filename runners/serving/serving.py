@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import logging
+import resource
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import closing, suppress
 from pathlib import Path
 
 from pipeline.contract import Model, UserError
-from runners.serving.server import listen, make_server
+from runners.interrupt import catching
 from runners.serving.served import Served
+from runners.serving.server import bind, make_server
 from runners.serving.settings import ServeSettings
 from runners.serving.source import find_source
 
 PORT = 8080
+FILES = 256
+"""Open files besides connections."""
+
+logger = logging.getLogger("pipelines.serve")
 
 
 def serve(
@@ -36,21 +43,16 @@ def serve(
     """
     began = time.monotonic()
     _log_to_stderr()
-    listener = listen(host, _port(port, environment))
-    try:
+    _raise_open_files(settings.max_connections)
+    with closing(bind(host, _port(port, environment))) as listener:
         source = find_source(model, root, version or environment.get("AIP_STORAGE_URI"))
-        served = Served(model, source, settings)
-        try:
-            served.start()
-            address = f"http://{host}:{listener.getsockname()[1]}"
-            logging.getLogger("pipelines.serve").info(
-                "%s answers, %.1f s after the start", address, time.monotonic() - began
-            )
+        with closing(Served(model, source, settings)) as served, suppress(KeyboardInterrupt):
+            with catching():
+                served.start()
+            name, number = f"[{host}]" if ":" in host else host, listener.getsockname()[1]
+            words = "http://%s:%d answers, %.1f s after the start (Ctrl-C ends it)"
+            logger.info(words, name, number, time.monotonic() - began)
             make_server(served, settings, **_routes(environment)).run(sockets=[listener])
-        finally:
-            served.close()
-    finally:
-        listener.close()
 
 
 def _port(port: int | None, environment: Mapping[str, str]) -> int:
@@ -65,6 +67,15 @@ def _port(port: int | None, environment: Mapping[str, str]) -> int:
 def _routes(environment: Mapping[str, str]) -> dict[str, str]:
     named = {"predict_route": environment.get("AIP_PREDICT_ROUTE"), "health_route": environment.get("AIP_HEALTH_ROUTE")}
     return {name: route for name, route in named.items() if route}
+
+
+def _raise_open_files(connections: int) -> None:
+    """Has the system allow a file for each connection, as far as it does."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = connections + FILES
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
 
 
 def _log_to_stderr() -> None:

@@ -17,6 +17,7 @@ from runners.serving.instances import columns, rows
 from runners.serving.limits import Bodies, check_size
 from runners.serving.loaded import LoadedModel, rows_of
 from runners.serving.refusals import Refused
+from runners.serving.schemas import operation
 from runners.serving.served import Served
 from runners.serving.tf_serving import listed
 
@@ -30,15 +31,14 @@ PATHS, SEED = 25, 0
 def router(served: Served, bodies: Bodies, predict_route: str) -> APIRouter:
     """Returns the routes of an endpoint and of a container."""
     routes = APIRouter()
-    container, endpoint = ["Container"], ["Vertex AI"]
     predict, explain = _predict(served, bodies), _explain(served, bodies)
-    routes.add_api_route(predict_route, predict, methods=["POST"], tags=container, name="container predict")
-    if predict_route != "/explain":
-        routes.add_api_route("/explain", explain, methods=["POST"], tags=container, name="container explain")
-    for verb in ("predict", "rawPredict"):
-        routes.add_api_route(f"{ENDPOINT}:{verb}", predict, methods=["POST"], tags=endpoint, name=verb)
-    routes.add_api_route(f"{ENDPOINT}:explain", explain, methods=["POST"], tags=endpoint, name="explain")
-    routes.add_api_route(ENDPOINT, _endpoint(served), tags=endpoint, name="endpoint")
+    asked = operation("PredictResponse", "Error", "PredictRequest")
+    explained = operation("ExplainResponse", "Error", "ExplainRequest")
+    for path in (predict_route, f"{ENDPOINT}:predict", f"{ENDPOINT}:rawPredict"):
+        routes.add_api_route(path, predict, methods=["POST"], tags=["Vertex AI"], **asked)
+    for path in ("/explain", f"{ENDPOINT}:explain"):
+        routes.add_api_route(path, explain, methods=["POST"], tags=["Vertex AI"], **explained)
+    routes.add_api_route(ENDPOINT, _endpoint(served), tags=["Vertex AI"], **operation("Object", "Error"))
     return routes
 
 
