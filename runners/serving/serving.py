@@ -8,14 +8,13 @@ import sys
 import time
 from collections.abc import Mapping
 from contextlib import closing, suppress
-from pathlib import Path
 
 from pipeline.contract import Model, UserError
 from runners.interrupt import catching
 from runners.serving.served import Served
 from runners.serving.server import bind, make_server
 from runners.serving.settings import ServeSettings
-from runners.serving.source import find_source
+from runners.serving.source import Source
 
 PORT = 8080
 FILES = 256
@@ -26,8 +25,7 @@ logger = logging.getLogger("pipelines.serve")
 
 def serve(
     model: Model,
-    root: Path,
-    version: str | None,
+    source: Source,
     host: str,
     port: int | None,
     settings: ServeSettings,
@@ -36,16 +34,20 @@ def serve(
     """Serves a model until a signal ends it.
 
     Args:
-      environment: where Vertex AI tells a container its port, its routes and the place of its model.
+      model: the contract.
+      source: its versions.
+      host: address to listen on.
+      port: likewise; None for what the environment says.
+      settings: limits.
+      environment: where Vertex AI and Cloud Run tell a container its port, and its routes.
 
     Raises:
-      UserError: there is nothing to serve, or no place to listen.
+      UserError: no version can be served, or there is no place to listen.
     """
     began = time.monotonic()
     _log_to_stderr()
     _raise_open_files(settings.max_connections)
     with closing(bind(host, _port(port, environment))) as listener:
-        source = find_source(model, root, version or environment.get("AIP_STORAGE_URI"))
         with closing(Served(model, source, settings)) as served, suppress(KeyboardInterrupt):
             with catching():
                 served.start()

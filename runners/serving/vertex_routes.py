@@ -24,6 +24,13 @@ from runners.serving.tf_serving import listed
 ENDPOINT = "/v1/projects/{project:word}/locations/{location:word}/endpoints/{endpoint:word}"
 PREDICT_FIELDS = ("instances", "parameters", "labels")
 EXPLAIN_FIELDS = ("instances", "parameters", "deployedModelId", "explanationSpecOverride")
+RAW_HEADERS = {
+    "X-Vertex-AI-Deployed-Model-Id": "deployedModelId",
+    "X-Vertex-AI-Model": "model",
+    "X-Vertex-AI-Model-Version-Id": "modelVersionId",
+}
+"""Where Google's client looks after `rawPredict`."""
+
 PATHS, SEED = 25, 0
 """Permutations of an explanation, and the seed of their draw, where the request names none."""
 
@@ -52,8 +59,10 @@ def _predict(served: Served, bodies: Bodies) -> Any:
             signature = signature_of(loaded, parameters.get("signature_name"))
             batch = await converted(request, columns, signature, listed(body.get("instances")))
             answer, loaded = await served.ask(signature.name, batch)
-            content = {"predictions": rows(answer), **_told(served, loaded, request)}
-        return json_response(request, content, loaded, rows_of(batch))
+            told = _told(served, loaded, request)
+            response = json_response(request, {"predictions": rows(answer), **told}, loaded, rows_of(batch))
+        response.headers.update({name: told[field] for name, field in RAW_HEADERS.items()})
+        return response
 
     return predict
 
