@@ -13,8 +13,9 @@ from rich.markup import escape
 
 from pipeline.contract import Model, Query, UserError, find_model, load
 from pipeline.settings import make_settings
-from runners.commands import bigquery, cloud, compiling, jobs
+from runners.commands import bigquery, cloud, compiling, jobs, models
 from runners.commands.rehearse import rehearse
+from runners.commands.serve import serve
 from runners.commands.train import FLAGS, train
 from runners.model_commands import add_model_commands
 from runners.options import Data, Environment, ModelName, Root, Set, layers
@@ -224,6 +225,10 @@ for command in (jobs.submit, jobs.status, jobs.logs, jobs.cancel):
 app.add_typer(jobs.schedule, name="schedule")
 app.command("train", context_settings=FLAGS)(train)
 app.command()(cloud.teardown)
+app.command()(models.models)
+app.command()(models.promote)
+app.command()(models.rollback)
+app.command()(serve)
 
 
 def main() -> None:

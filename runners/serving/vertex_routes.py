@@ -1,0 +1,160 @@
+"""Vertex AI's prediction API, and what its containers answer.
+
+https://cloud.google.com/vertex-ai/docs/reference/rest/v1/projects.locations.endpoints/predict
+https://cloud.google.com/vertex-ai/docs/predictions/custom-container-requirements
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from pipeline.contract import Explanation
+from runners.serving.asking import converted, fields, json_response, signature_of
+from runners.serving.instances import columns, rows
+from runners.serving.limits import Bodies, check_size
+from runners.serving.loaded import LoadedModel, rows_of
+from runners.serving.refusals import Refused
+from runners.serving.schemas import operation
+from runners.serving.served import Served
+from runners.serving.tf_serving import listed
+
+ENDPOINT = "/v1/projects/{project:word}/locations/{location:word}/endpoints/{endpoint:word}"
+PREDICT_FIELDS = ("instances", "parameters", "labels")
+EXPLAIN_FIELDS = ("instances", "parameters", "deployedModelId", "explanationSpecOverride")
+RAW_HEADERS = {
+    "X-Vertex-AI-Deployed-Model-Id": "deployedModelId",
+    "X-Vertex-AI-Model": "model",
+    "X-Vertex-AI-Model-Version-Id": "modelVersionId",
+}
+"""Where Google's client looks after `rawPredict`."""
+
+PATHS, SEED = 25, 0
+"""Permutations of an explanation, and the seed of their draw, where the request names none."""
+
+
+def router(served: Served, bodies: Bodies, predict_route: str) -> APIRouter:
+    """Returns the routes of an endpoint and of a container."""
+    routes = APIRouter()
+    predict, explain = _predict(served, bodies), _explain(served, bodies)
+    asked = operation("PredictResponse", "Error", "PredictRequest")
+    explained = operation("ExplainResponse", "Error", "ExplainRequest")
+    for path in (predict_route, f"{ENDPOINT}:predict", f"{ENDPOINT}:rawPredict"):
+        routes.add_api_route(path, predict, methods=["POST"], tags=["Vertex AI"], **asked)
+    for path in ("/explain", f"{ENDPOINT}:explain"):
+        routes.add_api_route(path, explain, methods=["POST"], tags=["Vertex AI"], **explained)
+    routes.add_api_route(ENDPOINT, _endpoint(served), tags=["Vertex AI"], **operation("Object", "Error"))
+    return routes
+
+
+def _predict(served: Served, bodies: Bodies) -> Any:
+    async def predict(request: Request) -> Response:
+        """What the model answers, a prediction an instance."""
+        loaded = served.current
+        with bodies.holding() as held:
+            body = fields(await held.json(request), PREDICT_FIELDS)
+            parameters = fields(_object(body.get("parameters")), ("signature_name",))
+            signature = signature_of(loaded, parameters.get("signature_name"))
+            batch = await converted(request, columns, signature, listed(body.get("instances")))
+            answer, loaded = await served.ask(signature.name, batch)
+            told = _told(served, loaded, request)
+            response = json_response(request, {"predictions": rows(answer), **told}, loaded, rows_of(batch))
+        response.headers.update({name: told[field] for name, field in RAW_HEADERS.items()})
+        return response
+
+    return predict
+
+
+def _explain(served: Served, bodies: Bodies) -> Any:
+    async def explain(request: Request) -> Response:
+        """What the model answers, and what each input adds to it, against the baseline of the contract."""
+        loaded, explanation = served.current, served.model.explanation
+        with bodies.holding() as held:
+            body = fields(await held.json(request), EXPLAIN_FIELDS)
+            if not isinstance(explanation, Explanation):
+                raise Refused(400, f"answers of {served.model.name} are not explained: {explanation}")
+            parameters = fields(_object(body.get("parameters")), ("paths", "seed"))
+            paths = _integer(parameters, "paths", _path_count(body, PATHS), 1, served.settings.max_paths)
+            seed = _integer(parameters, "seed", SEED, 0, 2**32 - 1)
+            signature = signature_of(loaded, explanation.signature)
+            batch = await converted(request, columns, signature, listed(body.get("instances")))
+            check_size(batch, served.settings, served.settings.max_explained_rows)
+            work = partial(_explained, loaded, explanation, batch, paths, seed)
+            explanations, answer = await served.in_thread(loaded, rows_of(batch), work)
+            content = {"explanations": explanations, "predictions": rows(answer)}
+        return json_response(request, {**content, **_told(served, loaded, request)}, loaded, rows_of(batch))
+
+    return explain
+
+
+def _explained(loaded: LoadedModel, explanation: Explanation, batch: Any, paths: int, seed: int) -> tuple[Any, Any]:
+    from runners.serving.explaining import explain, vertex_shape
+
+    attributions = explain(loaded.ask, explanation, batch, paths=paths, seed=seed)
+    shaped = [vertex_shape(attribution, explanation) for attribution in attributions]
+    return shaped, loaded.ask(explanation.signature, batch)
+
+
+def _endpoint(served: Served) -> Any:
+    async def endpoint(request: Request) -> Response:
+        """The endpoint, and the version that is deployed to it."""
+        loaded = served.current
+        name = "projects/{project}/locations/{location}/endpoints/{endpoint}".format(**request.path_params)
+        told = _told(served, loaded, request)
+        deployed = {
+            "id": told["deployedModelId"],
+            "model": told["model"],
+            "displayName": told["modelDisplayName"],
+            "modelVersionId": told["modelVersionId"],
+            "createTime": _utc(loaded.manifest.pushed_at),
+        }
+        content = {
+            "name": name,
+            "displayName": served.model.name,
+            "description": served.model.title,
+            "deployedModels": [deployed],
+            "trafficSplit": {told["deployedModelId"]: 100},
+        }
+        return json_response(request, content, loaded, 0)
+
+    return endpoint
+
+
+def _told(served: Served, loaded: LoadedModel, request: Request) -> dict[str, str]:
+    """Who answered, as Vertex AI tells it."""
+    place = "projects/{}/locations/{}/".format(
+        request.path_params.get("project", "local"), request.path_params.get("location", "local")
+    )
+    version = str(loaded.version)
+    return {
+        "deployedModelId": version,
+        "model": f"{place}models/{served.model.name}",
+        "modelDisplayName": served.model.name,
+        "modelVersionId": version,
+    }
+
+
+def _object(value: Any) -> Any:
+    return {} if value is None else value
+
+
+def _path_count(body: dict[str, Any], otherwise: int) -> Any:
+    """Vertex AI's own place for the number of permutations."""
+    found: Any = body.get("explanationSpecOverride") or {}
+    for name in ("parameters", "sampledShapleyAttribution", "pathCount"):
+        found = found.get(name) if isinstance(found, dict) else None
+    return otherwise if found is None else found
+
+
+def _integer(parameters: dict[str, Any], name: str, otherwise: Any, least: int, most: int) -> int:
+    value = parameters.get(name, otherwise)
+    whole = isinstance(value, int | float) and not isinstance(value, bool) and value == int(value)
+    if not whole or not least <= value <= most:
+        raise Refused(400, f"expected {name} to be a whole number from {least} to {most}, received {str(value)[:60]}")
+    return int(value)
+
+
+def _utc(stamp: str) -> str:
+    return stamp.replace("+00:00", "Z")
