@@ -55,7 +55,7 @@ def save_clv(folder: Path, factor: float) -> None:
     kinds = {name: tf.int64 if name in features.INTEGER_INPUTS else tf.float32 for name in features.NUMERIC_INPUTS}
     kinds[features.COUNTRY] = tf.string
     module = tf.Module()
-    module.factor = tf.Variable(factor)
+    module.factor = tf.Variable(float(factor))
 
     def answer(raw: Any) -> Any:
         future = module.factor * tf.cast(raw["n_purchases"], tf.float32)
