@@ -15,6 +15,9 @@ UPGRADE ?= --upgrade
 OTHER_LINE ?=
 # Test files that run side by side; each process takes some 2 GB.
 WORKERS ?= 2
+# What the tests of web pages look at them with: a Chromium or Chrome. Not from the environment, where the name means the
+# browser that people use.
+BROWSER := $(firstword $(shell command -v chromium-headless-shell chromium google-chrome google-chrome-stable 2> /dev/null) .browser/chromium)
 # Compares cache keys of two processes, so it has one to itself.
 KILLING := tests/runners/test_kill.py
 BIN := $(VENV)/bin
@@ -38,8 +41,8 @@ demo: setup ## Run the sample to a push, then show that a spoilt copy is refused
 	if [ $$code -eq 3 ]; then echo "== Refused with exit code 3, as it must be; the pushed model is untouched. =="; \
 	else echo "== Expected exit code 3 (refused by a gate), received $$code. =="; exit 1; fi
 
-test: setup check ## Pass all tests, end-to-end runs included
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --ignore=$(KILLING) $(if $(OTHER_LINE),--other-line=$(OTHER_LINE))
+test: $(BROWSER) setup check ## Pass all tests, end-to-end runs included
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --ignore=$(KILLING) --browser=$(BROWSER) $(if $(OTHER_LINE),--other-line=$(OTHER_LINE))
 	$(BIN)/python -m pytest $(KILLING)
 
 check: setup ## Lint, format, types, import directions
@@ -55,7 +58,7 @@ lock: $(UV) ## Resolve requirements.lock anew, for both TFX lines in one go
 	$(UV) pip compile --quiet --universal --python-version 3.10 --generate-hashes --group dev $(UPGRADE) --custom-compile-command "make lock" pyproject.toml -o $(LOCK)
 
 clean: ## Remove environments and everything that runs wrote
-	rm -rf .uv .venv .venv-* .debian13 $(ROOT)
+	rm -rf .uv .venv .venv-* .debian13 .browser $(ROOT)
 
 # uv is not expected on the machine: its pinned and hashed version comes from the same lock file.
 $(UV): requirements.lock
@@ -64,6 +67,10 @@ $(UV): requirements.lock
 	awk '/^uv==/ {found=1} found {print} found && !/\\$$/ {exit}' requirements.lock > .uv/uv.lock
 	.uv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r .uv/uv.lock
 	touch $(UV)
+
+# Where the machine has none. Both TFX lines share it.
+.browser/chromium: .ci/browser .ci/apt.sh
+	.ci/browser .browser
 
 # pyenv's shims pass on only the versions that are asked for by name.
 $(READY): requirements.lock pyproject.toml | $(UV)

@@ -1,7 +1,8 @@
 """The champion, which a candidate must not be worse than: the last model pushed, not the last one blessed.
 
 A model that was blessed and then not pushed (the push failed or was refused) serves nobody, and does not
-raise the bar. The same run's data is the reference for drift: a refused run, repeated, is refused again.
+raise the bar; nor does one that was rolled back: the champion is the model that serves then. The same run's
+data is the reference for drift: a refused run, repeated, is refused again.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from ml_metadata.proto import metadata_store_pb2 as mlmd
 from tfx import types
 from tfx.dsl.components.common import resolver
 
-from pipeline.push.executor import MODEL_URI
+from pipeline.push.history import MODEL_URI, Push, champion
 
 MODEL = "model"
 PUSHED_MODEL = "pushed_model"
@@ -25,6 +26,8 @@ Artifacts = dict[str, list[types.Artifact]]
 
 class LatestPushedModelStrategy(resolver.ResolverStrategy):
     """Resolves the last pushed Model, and its PushedModel, of the pipeline that the channels belong to.
+
+    Where a person chose that another version serves at its destination, it is that version's Model.
 
     Example:
       Resolver(
@@ -42,11 +45,11 @@ class LatestPushedModelStrategy(resolver.ResolverStrategy):
           input_dict: the pipeline's Model and PushedModel artifacts, under `model` and `pushed_model`.
         """
         models = {model.uri: model for model in input_dict[MODEL]}
-        for push in sorted(input_dict[PUSHED_MODEL], key=lambda push: push.id, reverse=True):
-            model = models.get(push.get_string_custom_property(MODEL_URI))
-            if model and push.get_int_custom_property("pushed") == 1:
-                return {MODEL: [model], PUSHED_MODEL: [push]}
-        return {MODEL: [], PUSHED_MODEL: []}
+        pushes = {push.id: push for push in input_dict[PUSHED_MODEL]}
+        found = champion(told for told in map(_told, pushes.values()) if told.model_uri in models)
+        if found is None:
+            return {MODEL: [], PUSHED_MODEL: []}
+        return {MODEL: [models[found.model_uri]], PUSHED_MODEL: [pushes[found.id]]}
 
 
 class PushedStatisticsStrategy(resolver.ResolverStrategy):
@@ -76,6 +79,16 @@ class PushedStatisticsStrategy(resolver.ResolverStrategy):
             if _parents(store, {statistics.id}) & sources
         ]
         return {**pushed, STATISTICS: found[-1:]}
+
+
+def _told(artifact: types.Artifact) -> Push:
+    """Returns what a PushedModel says of itself."""
+    return Push(
+        artifact.id,
+        ok=artifact.get_int_custom_property("pushed") == 1,
+        address=artifact.get_string_custom_property("pushed_destination"),
+        model_uri=artifact.get_string_custom_property(MODEL_URI),
+    )
 
 
 def _ancestors(store: MetadataStore, artifacts: set[int]) -> set[int]:

@@ -462,8 +462,8 @@ class Lent(NamedTuple):
 
     Attributes:
       find_pushed: `(root, version) -> folder` of a pushed version, verified. `version` is a number below the root, the
-        folder of a version anywhere, or None for the newest below the root, of whichever data line. Raises UserError
-        where there is none, or its files are not as they were pushed.
+        folder of a version anywhere, or None for the one that serves, of whichever data line was pushed to last. Raises
+        UserError where there is none, or its files are not as they were pushed.
       read_picture: content of a picture file -> the picture as ingestion sees it, upright and RGB at its own size; or
         the reason why there is none.
     """

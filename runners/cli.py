@@ -13,7 +13,8 @@ from rich.markup import escape
 
 from pipeline.contract import Model, Query, UserError, find_model, load
 from pipeline.settings import make_settings
-from runners.commands import bigquery, cloud, compiling, jobs
+from runners.commands import bigquery, cloud, compiling, jobs, models
+from runners.commands.explain import explain
 from runners.commands.rehearse import rehearse
 from runners.commands.serve import serve
 from runners.commands.train import FLAGS, train
@@ -225,7 +226,11 @@ for command in (jobs.submit, jobs.status, jobs.logs, jobs.cancel):
 app.add_typer(jobs.schedule, name="schedule")
 app.command("train", context_settings=FLAGS)(train)
 app.command()(cloud.teardown)
+app.command()(models.models)
+app.command()(models.promote)
+app.command()(models.rollback)
 app.command()(serve)
+app.command()(explain)
 
 
 def main() -> None:

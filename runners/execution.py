@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import traceback
 from collections.abc import Mapping
@@ -30,6 +31,7 @@ from pipeline.ingestion.sql import render, split_queries
 from pipeline.model_gate import read_checks
 from pipeline.push import Version, custom_config, versions
 from pipeline.push.executor import NEW, AtomicPushExecutor
+from pipeline.push.history import choice_or_none
 from pipeline.serving_gate import read_metrics
 from pipeline.settings import get
 from pipeline.verdict import Check
@@ -57,18 +59,20 @@ def execute(run: Run, observe: Observer) -> RunResult:
     runner = ObservedDagRunner(run_id=run.run_id, observe=note)
     error = _run(runner, run, held)
     if any(bound.worsening is not None for bound in run.settings.gates.bounds.values()):
-        checks += _unknown_champion(held, checks)
+        checks += _unknown_champion(run, held, checks)
     pushed = _pushed(runner.outputs)
+    outcome = "failed" if error else _outcome(checks, pushed, nodes)
     report, quarantine = _ingested(run, runner.outputs)
     return RunResult(
         run_id=run.run_id,
         pipeline=run.pipeline,
-        outcome="failed" if error else _outcome(checks, pushed, nodes),
+        outcome=outcome,
         nodes=nodes,
         checks=checks,
         metrics=_metrics(runner.outputs),
         predictions=_predictions(run, runner.outputs),
         pushed=pushed.custom_properties["pushed_destination"].string_value if pushed else None,
+        rolled_back=_rolled_back(run, pushed) if pushed and outcome == "unchanged" else None,
         error=error,
         counts=_counts(report) if report else {},
         settings=run.settings.model_dump(mode="json"),
@@ -170,12 +174,14 @@ def _checks_of(node: str, outputs: Outputs) -> list[Check]:
     return read_checks(str(_folder(outputs, node, "evaluation"))) if node == "Evaluator" else []
 
 
-def _unknown_champion(held: list[Version], checks: list[Check]) -> list[Check]:
+def _unknown_champion(run: Run, held: list[Version], checks: list[Check]) -> list[Check]:
     """Says so where a destination holds a version that this root's metadata knows nothing of: nothing was compared."""
     judged = [check for check in checks if check.gate == "model"]
     if not held or not judged or any("champion" in check.bound for check in judged):
         return []
-    note = f"version {held[-1].number} was pushed from another root: run in that root to compare with it"
+    choice = choice_or_none(run.destination, held)
+    number = choice.version if choice else held[-1].number
+    note = f"version {number} was pushed from another root: run in that root to compare with it"
     found = Check(gate="model", metric="champion", bound="known to this root", value="unknown", passed=True, note=note)
     return [found]
 
@@ -200,6 +206,18 @@ def _folder(outputs: Outputs, node: str, key: str) -> Path:
 def _pushed(outputs: Outputs) -> mlmd.Artifact | None:
     artifacts = outputs.get("Pusher", {}).get("pushed_model", [])
     return next((found for found in artifacts if found.custom_properties["pushed"].int_value == 1), None)
+
+
+def _rolled_back(run: Run, pushed: mlmd.Artifact) -> str | None:
+    """Says so where the version that holds this run's model is not the one that a person chose to serve."""
+    choice, number = choice_or_none(run.destination), pushed.custom_properties["pushed_version"].string_value
+    if choice is None or number == str(choice.version):
+        return None
+    where = ["--root", str(run.root)]
+    if run.settings.gates.destination:
+        where += ["--destination", run.settings.gates.destination]
+    typed = shlex.join(["pipelines", "promote", run.model.name, number, *where])
+    return f"Version {number} was rolled back ({choice.at}): version {choice.version} serves. To serve it: {typed}"
 
 
 def _outcome(checks: list[Check], pushed: mlmd.Artifact | None, nodes: list[Node]) -> Outcome:

@@ -12,6 +12,7 @@ from rich.console import Console
 from pipeline.contract import Command, Lent, Model, UserError, find_model, load, model_names
 from pipeline.ingestion.decoding import upright_rgb
 from pipeline.push import Version, verify, versions
+from pipeline.push.serving_version import serving
 from pipeline.push.version import MODEL_FILE
 
 PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
@@ -41,7 +42,10 @@ def _lazy(model: Model, command: Command) -> Callable[[typer.Context], None]:
 
 
 def find_pushed(model: Model, root: Path, version: str | None = None) -> Path:
-    """Returns the folder of a pushed version of a model, verified; see `pipeline.contract.Lent`."""
+    """Returns the folder of a pushed version of a model, verified; see `pipeline.contract.Lent`.
+
+    If none is named, the version that serves, of the line that was pushed to last.
+    """
     if version and (Path(version) / MODEL_FILE).is_file():
         verify(Path(version))
         return Path(version)
@@ -49,7 +53,9 @@ def find_pushed(model: Model, root: Path, version: str | None = None) -> Path:
     wanted = [pushed for pushed in found if version in (None, str(pushed.number))]
     if not wanted:
         raise _not_there(model, root, version, found)
-    path = Path(max(wanted).path)
+    newest = Path(max(wanted).path)
+    served = None if version else serving(str(newest.parent))
+    path = Path(served.path) if served else newest
     verify(path)
     return path
 

@@ -103,6 +103,8 @@ def print_verdict(console: Console, result: RunResult) -> None:
     for check in result.checks:
         if not check.passed:
             console.print(f"  {escape(sentence(check))}")
+    if result.rolled_back:
+        console.print(f"  {escape(result.rolled_back)}", soft_wrap=True, highlight=False)
     if result.error:
         console.print(f"  {escape(result.error)}")
     if result.outcome == "interrupted":

@@ -67,6 +67,8 @@ class RunResult(BaseModel):
       metrics: split -> metric -> value, of served answers; None where a metric is undefined. Those of the test split
         gate nothing.
       pushed: folder of the pushed version that holds this run's model, if any.
+      rolled_back: what serves in the place of `pushed`, and how to change that; None unless nothing new was pushed
+        and a person chose another version.
       error: why it failed, if it did.
       predictions: split -> file of its rows with what was predicted; none if the serving gate did not pass.
       counts: rows or files of the raw data by what became of them; none if ingestion did not come to an end.
@@ -83,6 +85,7 @@ class RunResult(BaseModel):
     metrics: dict[str, dict[str, float | None]]
     predictions: dict[str, str] = {}
     pushed: str | None
+    rolled_back: str | None = None
     error: str | None
     counts: dict[str, int]
     settings: dict[str, Any]

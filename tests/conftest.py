@@ -21,6 +21,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         type=Path,
         help=f"folder of the public data sets; without it, {REAL_DATA}, or tests that need them skip",
     )
+    parser.addoption(
+        "--browser",
+        type=Path,
+        help="Chromium or Chrome for tests of web pages; without it, the one on the PATH or in .browser/",
+    )
 
 
 @pytest.fixture(scope="session")

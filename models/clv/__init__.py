@@ -38,6 +38,7 @@ MODEL = Model(
     settings=ClvSettings,
     identity=("features.horizon_days",),
     dataset=DATASET,
+    page="models.clv:page.html",
     explanation=Explanation(
         output=features.TOTAL,
         baseline=features.UNKNOWN_CUSTOMER,

@@ -47,6 +47,7 @@ MODEL = Model(
     explanation="a colour picture is tens of thousands of numbers, each of which depends on thousands of gray pixels: "
     "an attribution would be a map for every pixel and colour, which no one number sums up",
     dataset=DATASET,
+    page="models.colorizer:page.html",
     commands=(
         Command(
             name="colorize",

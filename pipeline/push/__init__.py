@@ -22,6 +22,7 @@ __all__ = [
     "Version",
     "custom_config",
     "draft",
+    "is_bucket",
     "publish",
     "verify",
     "versions",
@@ -34,7 +35,7 @@ def versions(destination: str) -> list[Version]:
     Raises:
       UserError: the destination is of an unknown kind or cannot be read.
     """
-    if _is_bucket(destination):
+    if is_bucket(destination):
         from pipeline.push import gcs  # Google's client takes seconds to import; local users need none of it.
 
         return gcs.versions(destination)
@@ -60,14 +61,19 @@ def publish(destination: str, model: Path, manifest: Manifest, wait_s: float = L
             received=str(model),
             todo="let the trainer export a SavedModel",
         )
-    if _is_bucket(destination):
+    if is_bucket(destination):
         from pipeline.push import gcs
 
         return gcs.publish(destination, model, manifest, wait_s)
     return local.publish(Path(destination), model, manifest, wait_s)
 
 
-def _is_bucket(destination: str) -> bool:
+def is_bucket(destination: str) -> bool:
+    """Whether a destination is in a bucket, and not a local folder.
+
+    Raises:
+      UserError: it is of another kind.
+    """
     if destination.startswith("gs://"):
         return True
     if not destination or "://" in destination:

@@ -19,14 +19,14 @@ from tfx.types import artifact_utils, standard_component_specs
 from tfx.utils import io_utils, json_utils, proto_utils
 
 from pipeline.push import Manifest, Pushed, Told, draft, publish
+from pipeline.push.history import MODEL_URI
 from pipeline.push.manifest import METRICS_FILE
 from pipeline.remote import local_folder
 
 NEW = "new"
-MODEL_URI = "model_uri"
 MODEL_DIGEST = "model_digest"
-"""Custom properties of a PushedModel, besides TFX's `pushed`, `pushed_destination` and `pushed_version`: 1 if the push
-made the version or 0 if it found it there, uri of the Model artifact, and digest of the model."""
+"""Custom properties of a PushedModel, besides `MODEL_URI` and TFX's `pushed`, `pushed_destination` and
+`pushed_version`: 1 if the push made the version or 0 if it found it there, and digest of the model."""
 
 Artifacts = dict[str, list[types.Artifact]]
 

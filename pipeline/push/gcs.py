@@ -5,8 +5,9 @@ The real client is used; it honours STORAGE_EMULATOR_HOST.
 
 from __future__ import annotations
 
+import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -46,6 +47,57 @@ def publish(destination: str, model: Path, manifest: Manifest, wait_s: float) ->
             number = next_number(_numbers(folder.blobs()))
             _upload(folder, number, model, manifest.stamped(number), lock)
             return Pushed(folder.version(number), new=True)
+
+
+def read_file(destination: str, name: str) -> bytes | None:
+    """See `pipeline.push.serving_version.read_file`."""
+    with _understood(destination):
+        try:
+            return bytes(_Folder(destination).blob(name).download_as_bytes())
+        except NotFound:
+            return None
+
+
+def names(address: str) -> set[str]:
+    """Returns the names of all objects below `gs://bucket/folder`, relative to it."""
+    with _understood(address):
+        return {name for name in _Folder(address).blobs() if name and not name.endswith("/")}
+
+
+def folders(address: str) -> list[str]:
+    """Returns the names of the folders in `gs://bucket/folder`, sorted."""
+    with _understood(address):
+        folder = _Folder(address)
+        listed = folder.bucket.list_blobs(prefix=folder.prefix, delimiter="/")
+        list(listed)  # The client knows the folders once it has seen all pages.
+        return sorted(prefix.removeprefix(folder.prefix).rstrip("/") for prefix in listed.prefixes)
+
+
+@contextmanager
+def held(destination: str, wait_s: float) -> Iterator[Callable[[str, str], None]]:
+    """Keeps pushes to a bucket's folder away, and yields what writes an object of it."""
+    with _understood(destination):
+        folder = _Folder(destination)
+        with _locked(folder, wait_s) as lock:
+
+            def write(name: str, text: str) -> None:
+                lock.reload(if_generation_match=lock.generation)  # As for a push: fails if the lease ran out.
+                folder.blob(name).upload_from_string(text, content_type="application/json", retry=DEFAULT_RETRY)
+
+            yield write
+
+
+@contextmanager
+def downloaded(version: Version) -> Iterator[Path]:
+    """Yields a temporary local copy of a version's folder."""
+    with tempfile.TemporaryDirectory() as name, _understood(version.path):
+        for relative, blob in _Folder(version.path).blobs().items():
+            if relative.endswith("/") or not relative:  # What consoles leave where somebody made a folder.
+                continue
+            file = Path(name) / relative
+            file.parent.mkdir(parents=True, exist_ok=True)
+            blob.download_to_filename(str(file), checksum="crc32c")
+        yield Path(name)
 
 
 class _Folder:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -36,6 +37,28 @@ def publish(destination: Path, model: Path, manifest: Manifest, wait_s: float) -
             if newest and _holds(newest, manifest.model_digest):
                 return Pushed(newest, new=False)
             return Pushed(_add(destination, model, manifest), new=True)
+
+
+def read_file(destination: Path, name: str) -> bytes | None:
+    """See `pipeline.push.serving_version.read_file`."""
+    with _understood(destination):
+        file = destination / name
+        return file.read_bytes() if file.is_file() else None
+
+
+@contextmanager
+def held(destination: Path, wait_s: float) -> Iterator[Callable[[str, str], None]]:
+    """Keeps pushes to a folder away, and yields what writes a file of it: whole or not at all."""
+    with _understood(destination), _locked(destination, wait_s):
+        yield partial(_write_file, destination)
+
+
+def _write_file(destination: Path, name: str, text: str) -> None:
+    unfinished = destination / f".{name}"
+    unfinished.write_text(text, encoding="utf-8")
+    _sync(unfinished)
+    unfinished.replace(destination / name)
+    _sync(destination)
 
 
 def _add(destination: Path, model: Path, manifest: Manifest) -> Version:

@@ -61,7 +61,7 @@ class AccessLog:
         self.telemetry.requests.labels(route, method, str(status)).inc()
         self.telemetry.seconds.labels(route).observe(seconds)
         if status >= 400:
-            self.telemetry.refusals.labels(str(status)).inc()
+            self.telemetry.errors.labels(str(status)).inc()
         state: dict[str, Any] = scope["state"]
         line = {
             "time": datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
@@ -74,7 +74,8 @@ class AccessLog:
             "version": state.get("version"),
             "request_id": number,
         }
-        print(json.dumps(line), file=sys.stdout, flush=True)
+        sys.stdout.write(json.dumps(line) + "\n")
+        sys.stdout.flush()
 
 
 def _request_id(scope: Scope) -> str:

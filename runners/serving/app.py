@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
-from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.convertors import Convertor, register_url_convertor
 from starlette.exceptions import HTTPException
@@ -17,6 +17,7 @@ from runners.serving import openapi, tf_serving, vertex_routes
 from runners.serving.access_log import AccessLog
 from runners.serving.limits import Bodies
 from runners.serving.refusals import Refused, response
+from runners.serving.schemas import operation
 from runners.serving.served import Served
 from runners.serving.settings import ServeSettings
 
@@ -82,9 +83,9 @@ def _add_health(app: FastAPI, served: Served, health_route: str) -> None:
         return Response(served.telemetry.text(), media_type=CONTENT_TYPE_LATEST)
 
     for path in dict.fromkeys(("/readyz", health_route)):
-        app.add_api_route(path, ready, tags=["Health"], name=f"ready {path}")
-    app.add_api_route("/healthz", alive, tags=["Health"])
-    app.add_api_route("/metrics", metrics, tags=["Health"])
+        app.add_api_route(path, ready, tags=["Health"], **operation("Object", "Object"))
+    app.add_api_route("/healthz", alive, tags=["Health"], **operation("Object", "Error"))
+    app.add_api_route("/metrics", metrics, tags=["Health"], response_class=PlainTextResponse)
 
 
 def _add_pages(app: FastAPI, served: Served) -> None:
@@ -100,9 +101,9 @@ def _add_pages(app: FastAPI, served: Served) -> None:
         """All routes, for people."""
         return HTMLResponse(openapi.page(openapi.document(app, served)))
 
-    app.add_api_route("/", page, tags=["Pages"])
-    app.add_api_route("/openapi.json", description, tags=["Pages"])
-    app.add_api_route("/docs", docs, tags=["Pages"])
+    app.add_api_route("/", page, tags=["Pages"], response_class=HTMLResponse)
+    app.add_api_route("/openapi.json", description, tags=["Pages"], **operation("Object", "Error"))
+    app.add_api_route("/docs", docs, tags=["Pages"], response_class=HTMLResponse)
 
 
 def _page(served: Served) -> str:

@@ -106,7 +106,8 @@ def _type(dtype: str, axes: int) -> Any:
     if dtype == "bool":
         return bool
     if dtype.startswith(("int", "uint")):
-        return Annotated[int, Field(ge=INT64.min, le=INT64.max), BeforeValidator(_whole)]
+        info = np.iinfo(dtype)
+        return Annotated[int, Field(ge=max(info.min, INT64.min), le=min(info.max, INT64.max)), BeforeValidator(_whole)]
     return Annotated[float, Field(ge=-GREATEST_FLOAT, le=GREATEST_FLOAT)]
 
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-import tempfile
 import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
@@ -47,7 +45,6 @@ class Served:
         self.telemetry = Telemetry()
         self.refused: dict[str, str] = {}
         self.stopping = False
-        self._scratch = tempfile.TemporaryDirectory(prefix="serving-")
         self._current: LoadedModel | None = None
         self._path = ""
         self._asked: Counter[int] = Counter()
@@ -131,6 +128,11 @@ class Served:
         finally:
             self._asked[loaded.version] -= 1
 
+    def stop(self) -> None:
+        """Ends readiness; requests that still come are answered."""
+        self.stopping = True
+        self.telemetry.ready.set(0)
+
     # --- versions ----------------------------------------------------------------------------------------
 
     def start(self) -> None:
@@ -139,14 +141,12 @@ class Served:
         Raises:
           UserError: none can be served.
         """
-        for version in self.source.candidates():
-            if self._try(version):
-                break
-        else:
-            reasons = "; ".join(self.refused.values()) or "no version there"
+        wanted = self.source.wanted()
+        there = [wanted, *self.source.instead_of(wanted)] if wanted else []
+        if not any(self._try(version) for version in there):
             raise UserError(
-                expected=f"a version of {self.model.name} to serve at {self.source.place}",
-                received=reasons,
+                expected=f"a version of {self.model.name} that can be served, {self.source.place}",
+                received="; ".join(self.refused.values()) or "none there",
                 todo=f"push one: pipelines run {self.model.name}",
             )
         if not self.source.pinned:
@@ -159,26 +159,29 @@ class Served:
             self._watcher.join()
         self._batcher.close()
         self._explainer.shutdown(wait=False, cancel_futures=True)
-        self._scratch.cleanup()
 
     def _watch(self) -> None:
+        told = ""
         while not self._stop.wait(self.settings.poll_s):
             try:
-                wanted = self.source.candidates()[:1]
-            except UserError as error:  # A destination that is out of reach for now.
-                logger.warning("%s", error)
+                wanted = self.source.wanted()
+            except UserError as error:  # A destination that is out of reach for now, or a choice that is no good.
+                if str(error) != told:
+                    logger.warning("the version before goes on: %s", error)
+                told = str(error)
                 continue
-            for version in wanted:
-                if version.path != self._path and version.path not in self.refused:
-                    self._try(version)
+            told = ""
+            if wanted and wanted.path != self._path and wanted.path not in self.refused:
+                self._try(wanted)
 
     def _try(self, version: Version) -> bool:
         """Makes a version the one that answers, unless it cannot be served: that is told once."""
         began = time.monotonic()
         try:
-            loaded = LoadedModel.load(local_folder(version, Path(self._scratch.name)))
-            self._check(loaded)
-            warm_up(loaded)
+            with local_folder(version) as folder:
+                loaded = LoadedModel.load(folder)
+                self._check(loaded)
+                warm_up(loaded)
         except Exception as error:  # Whatever is wrong with a version must not end the server.
             self.refused[version.path] = str(error)
             self.telemetry.refused.inc()
@@ -201,7 +204,7 @@ class Served:
     def _switch(self, version: Version, loaded: LoadedModel) -> None:
         before, self._current, self._path = self._current, loaded, version.path
         self.telemetry.serves(self.model.name, loaded.version, loaded.manifest.model_digest)
-        self.telemetry.ready.set(1)
+        self.telemetry.ready.set(int(not self.stopping))
         if before is not None:
             self.telemetry.switches.inc()
             number = before.version

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import logging
+import resource
 import sys
 import time
 from collections.abc import Mapping
-from pathlib import Path
+from contextlib import closing, suppress
 
 from pipeline.contract import Model, UserError
-from runners.serving.server import listen, make_server
+from runners.interrupt import catching
 from runners.serving.served import Served
+from runners.serving.server import bind, make_server
 from runners.serving.settings import ServeSettings
-from runners.serving.source import find_source
+from runners.serving.source import Source
 
 PORT = 8080
+FILES = 256
+"""Open files besides connections."""
+
+logger = logging.getLogger("pipelines.serve")
 
 
 def serve(
     model: Model,
-    root: Path,
-    version: str | None,
+    source: Source,
     host: str,
     port: int | None,
     settings: ServeSettings,
@@ -29,28 +34,30 @@ def serve(
     """Serves a model until a signal ends it.
 
     Args:
-      environment: where Vertex AI tells a container its port, its routes and the place of its model.
+      model: the contract.
+      source: its versions.
+      host: address to listen on.
+      port: likewise; None for what the environment says.
+      settings: limits.
+      environment: where Vertex AI and Cloud Run tell a container its port, and its routes.
 
     Raises:
-      UserError: there is nothing to serve, or no place to listen.
+      UserError: no version can be served, or there is no place to listen.
     """
     began = time.monotonic()
     _log_to_stderr()
-    listener = listen(host, _port(port, environment))
-    try:
-        source = find_source(model, root, version or environment.get("AIP_STORAGE_URI"))
-        served = Served(model, source, settings)
-        try:
+    _raise_open_files(settings.max_connections)
+    with (
+        closing(bind(host, _port(port, environment))) as listener,
+        closing(Served(model, source, settings)) as served,
+        suppress(KeyboardInterrupt),
+    ):
+        with catching():
             served.start()
-            address = f"http://{host}:{listener.getsockname()[1]}"
-            logging.getLogger("pipelines.serve").info(
-                "%s answers, %.1f s after the start", address, time.monotonic() - began
-            )
-            make_server(served, settings, **_routes(environment)).run(sockets=[listener])
-        finally:
-            served.close()
-    finally:
-        listener.close()
+        name, number = f"[{host}]" if ":" in host else host, listener.getsockname()[1]
+        words = "http://%s:%d answers, %.1f s after the start (Ctrl-C ends it)"
+        logger.info(words, name, number, time.monotonic() - began)
+        make_server(served, settings, **_routes(environment)).run(sockets=[listener])
 
 
 def _port(port: int | None, environment: Mapping[str, str]) -> int:
@@ -65,6 +72,15 @@ def _port(port: int | None, environment: Mapping[str, str]) -> int:
 def _routes(environment: Mapping[str, str]) -> dict[str, str]:
     named = {"predict_route": environment.get("AIP_PREDICT_ROUTE"), "health_route": environment.get("AIP_HEALTH_ROUTE")}
     return {name: route for name, route in named.items() if route}
+
+
+def _raise_open_files(connections: int) -> None:
+    """Has the system allow a file for each connection, as far as it does."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = connections + FILES
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
 
 
 def _log_to_stderr() -> None:

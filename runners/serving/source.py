@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
 from pipeline.contract import Model, UserError
-from pipeline.push import Version, versions
+from pipeline.push import Version, is_bucket, versions
+from pipeline.push.serving_version import serving
 from pipeline.push.version import MODEL_FILE
-from runners.model_commands import find_pushed
-
-BUCKET = "gs://"
+from runners.pushed_models import find_line
 
 
 class Source(NamedTuple):
@@ -26,75 +24,65 @@ class Source(NamedTuple):
     place: str
     pinned: bool
 
-    def candidates(self) -> list[Version]:
-        """Returns the versions that may serve, the one that should first.
+    def wanted(self) -> Version | None:
+        """Returns the version that should answer; None where nothing is pushed.
 
         Raises:
           UserError: the place cannot be read.
         """
+        return Version(0, self.place) if self.pinned else serving(self.place)
+
+    def instead_of(self, wanted: Version) -> list[Version]:
+        """Returns the older versions, the newest first, for a start at which the wanted one cannot be loaded."""
         if self.pinned:
-            return [Version(0, self.place)]
-        return list(reversed(versions(self.place)))
+            return []
+        return [version for version in reversed(versions(self.place)) if version.number < wanted.number]
 
 
-def find_source(model: Model, root: Path, version: str | None) -> Source:
+def find_source(model: Model, base: str, line: str | None, version: str | None) -> Source:
     """Returns what to serve.
 
     Args:
       model: whose versions.
-      root: folder of runs; its pushed versions are served.
-      version: number of one of these; the folder of a version, or of versions, local or in a bucket; or None to follow
-        the newest.
+      base: where pushed folders are, from `runners.pushed_models.base_of`.
+      line: data line, where there are several.
+      version: number of a pushed version; the folder of a version, or of versions, local or in a bucket; or None to
+        follow what serves.
 
     Raises:
       UserError: there is no such version, or none at all.
     """
-    if version and version.startswith(BUCKET):
-        return _in_bucket(version.rstrip("/"))
-    if version and Path(version).is_dir():
-        return Source(version, pinned=(Path(version) / MODEL_FILE).is_file())
-    folder = find_pushed(model, root, version)
-    return Source(str(folder), True) if version else Source(str(folder.parent), False)
-
-
-def _in_bucket(address: str) -> Source:
-    above, _, number = address.rpartition("/")
-    if versions(address):
-        return Source(address, pinned=False)
-    if number.isdigit() and not any(str(found.number) == number for found in versions(above)):
-        raise UserError(expected=f"a pushed version at {address}", received="nothing whole", todo="correct the address")
-    return Source(address, pinned=True)
-
-
-def local_folder(version: Version, scratch: Path) -> Path:
-    """Returns a version's folder on this machine, downloaded below `scratch` where it lies in a bucket."""
-    if not version.path.startswith(BUCKET):
-        return Path(version.path)
-    folder = Path(tempfile.mkdtemp(prefix="version-", dir=scratch))
-    try:
-        _download(version.path, folder)
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
-    return folder
-
-
-def _download(address: str, folder: Path) -> None:
-    from google.api_core.exceptions import GoogleAPIError
-    from google.auth.exceptions import GoogleAuthError
-    from google.cloud import storage
-
-    bucket, _, prefix = address.removeprefix(BUCKET).strip("/").partition("/")
-    try:
-        for blob in storage.Client().list_blobs(bucket, prefix=f"{prefix}/" if prefix else ""):
-            name = blob.name.removeprefix(f"{prefix}/")
-            file = (folder / name).resolve()
-            if name and not name.endswith("/") and file.is_relative_to(folder.resolve()):
-                file.parent.mkdir(parents=True, exist_ok=True)
-                blob.download_to_filename(str(file))
-    except (GoogleAPIError, GoogleAuthError, OSError) as error:
+    if version and (is_bucket(version) or Path(version).is_dir()):
+        return _place(version.rstrip("/"))
+    if version and not version.isdecimal():
         raise UserError(
-            expected=f"to read {address}",
-            received=f"{type(error).__name__}: {error}",
-            todo="look at the address, the network, and the rights of the account that serves",
-        ) from error
+            expected="the number or the folder of a version", received=version, todo="see `pipelines models`"
+        )
+    number = int(version) if version else None
+    folder = find_line(base, model.name, line, number)
+    if number is None:
+        return Source(folder, pinned=False)
+    there = {found.number: found for found in versions(folder)}
+    if number not in there:
+        raise UserError(
+            expected=f"version {number} at {folder}",
+            received=f"versions there: {', '.join(map(str, there)) or 'none'}",
+            todo="name one of these with --version, or none to follow what serves",
+        )
+    return Source(there[number].path, pinned=True)
+
+
+def _place(address: str) -> Source:
+    if is_bucket(address):
+        # Vertex AI copies the folder of a version to one whose name is no number.
+        return Source(address, pinned=not versions(address))
+    return Source(address, pinned=(Path(address) / MODEL_FILE).is_file())
+
+
+def local_folder(version: Version) -> AbstractContextManager[Path]:
+    """Returns what gives a version's folder on this machine, a copy for a while where it lies in a bucket."""
+    if not is_bucket(version.path):
+        return nullcontext(Path(version.path))
+    from pipeline.push import gcs
+
+    return gcs.downloaded(version)

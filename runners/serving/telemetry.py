@@ -14,21 +14,20 @@ class Telemetry:
     """The numbers of a server; times are in seconds."""
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        of = {"registry": self.registry}
-        self.requests = Counter("serving_requests", "Requests.", ["route", "method", "code"], **of)
-        self.predictions = Counter("serving_predictions", "Rows that were answered.", ["signature"], **of)
-        self.refusals = Counter("serving_errors", "Requests without an answer.", ["code"], **of)
-        self.seconds = Histogram("serving_request_seconds", "From head to answer.", ["route"], buckets=BUCKETS, **of)
+        self.registry = own = CollectorRegistry()
+        self.requests = Counter("serving_requests", "Requests.", ["route", "method", "code"], registry=own)
+        self.seconds = Histogram("serving_request_seconds", "Head to answer.", ["route"], buckets=BUCKETS, registry=own)
+        self.errors = Counter("serving_errors", "Requests that got no answer.", ["code"], registry=own)
+        self.predictions = Counter("serving_predictions", "Rows that were answered.", ["signature"], registry=own)
         self.model_seconds = Histogram(
-            "serving_model_seconds", "The model's share, a batch.", ["signature"], buckets=BUCKETS, **of
+            "serving_model_seconds", "The model's share, a batch.", ["signature"], buckets=BUCKETS, registry=own
         )
-        self.batch_rows = Histogram("serving_batch_rows", "Rows of a batch.", ["signature"], buckets=ROWS, **of)
-        self.queued = Gauge("serving_queued_rows", "Rows that wait for the model.", **of)
-        self.version = Gauge("serving_version_info", "The version that answers.", ["model", "version", "digest"], **of)
-        self.switches = Counter("serving_version_switches", "Versions that took over from another.", **of)
-        self.refused = Counter("serving_versions_refused", "Pushed versions that could not be served.", **of)
-        self.ready = Gauge("serving_ready", "Whether requests are answered.", **of)
+        self.batch_rows = Histogram("serving_batch_rows", "Of a batch.", ["signature"], buckets=ROWS, registry=own)
+        self.queued = Gauge("serving_queued_rows", "Rows that wait for the model.", registry=own)
+        self.version = Gauge("serving_version_info", "Which answers.", ["model", "version", "digest"], registry=own)
+        self.switches = Counter("serving_version_switches", "Versions that took over from another.", registry=own)
+        self.refused = Counter("serving_versions_refused", "Versions that could not be served.", registry=own)
+        self.ready = Gauge("serving_ready", "1 while requests are welcome.", registry=own)
 
     def watch_queue(self, rows: Callable[[], float]) -> None:
         """Has the queue's length read when somebody asks for it."""

@@ -11,6 +11,7 @@ from runners.serving.instances import by_column, columns, columns_of, rows
 from runners.serving.limits import Bodies
 from runners.serving.loaded import LoadedModel, Tensor, rows_of
 from runners.serving.refusals import Refused
+from runners.serving.schemas import operation
 from runners.serving.served import Served
 
 STABLE = "stable"
@@ -22,10 +23,12 @@ FIELDS = ("instances", "inputs", "signature_name")
 def router(served: Served, bodies: Bodies) -> APIRouter:
     """Returns the routes of `/v1/models/NAME`, with a version, a label or neither."""
     routes = APIRouter(prefix="/v1/models/{name:word}", tags=["TensorFlow Serving"])
+    told = operation("Object", "ServingError")
+    asked = operation("RowsOrColumnsResponse", "ServingError", "RowsOrColumnsRequest")
     for path in ("", "/versions/{version:word}", "/labels/{label:word}"):
-        routes.add_api_route(path, _status(served), name=f"status{path}")
-        routes.add_api_route(f"{path}/metadata", _metadata(served), name=f"metadata{path}")
-        routes.add_api_route(f"{path}:predict", _predict(served, bodies), methods=["POST"], name=f"predict{path}")
+        routes.add_api_route(path, _status(served), **told)
+        routes.add_api_route(f"{path}/metadata", _metadata(served), **told)
+        routes.add_api_route(f"{path}:predict", _predict(served, bodies), methods=["POST"], **asked)
     return routes
 
 

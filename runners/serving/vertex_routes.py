@@ -13,32 +13,41 @@ from fastapi import APIRouter, Request, Response
 
 from pipeline.contract import Explanation
 from runners.serving.asking import converted, fields, json_response, signature_of
+from runners.serving.explaining import LEAST_PATHS, PATHS, vertex_shape, why_not
+from runners.serving.explaining import explain as explanations_of
 from runners.serving.instances import columns, rows
 from runners.serving.limits import Bodies, check_size
 from runners.serving.loaded import LoadedModel, rows_of
 from runners.serving.refusals import Refused
+from runners.serving.schemas import operation
 from runners.serving.served import Served
 from runners.serving.tf_serving import listed
 
 ENDPOINT = "/v1/projects/{project:word}/locations/{location:word}/endpoints/{endpoint:word}"
 PREDICT_FIELDS = ("instances", "parameters", "labels")
 EXPLAIN_FIELDS = ("instances", "parameters", "deployedModelId", "explanationSpecOverride")
-PATHS, SEED = 25, 0
-"""Permutations of an explanation, and the seed of their draw, where the request names none."""
+RAW_HEADERS = {
+    "X-Vertex-AI-Deployed-Model-Id": "deployedModelId",
+    "X-Vertex-AI-Model": "model",
+    "X-Vertex-AI-Model-Version-Id": "modelVersionId",
+}
+"""Where Google's client looks after `rawPredict`."""
+
+SEED = 0
+"""Of the draw of an explanation's paths, where the request names none."""
 
 
 def router(served: Served, bodies: Bodies, predict_route: str) -> APIRouter:
     """Returns the routes of an endpoint and of a container."""
     routes = APIRouter()
-    container, endpoint = ["Container"], ["Vertex AI"]
     predict, explain = _predict(served, bodies), _explain(served, bodies)
-    routes.add_api_route(predict_route, predict, methods=["POST"], tags=container, name="container predict")
-    if predict_route != "/explain":
-        routes.add_api_route("/explain", explain, methods=["POST"], tags=container, name="container explain")
-    for verb in ("predict", "rawPredict"):
-        routes.add_api_route(f"{ENDPOINT}:{verb}", predict, methods=["POST"], tags=endpoint, name=verb)
-    routes.add_api_route(f"{ENDPOINT}:explain", explain, methods=["POST"], tags=endpoint, name="explain")
-    routes.add_api_route(ENDPOINT, _endpoint(served), tags=endpoint, name="endpoint")
+    asked = operation("PredictResponse", "Error", "PredictRequest")
+    explained = operation("ExplainResponse", "Error", "ExplainRequest")
+    for path in (predict_route, f"{ENDPOINT}:predict", f"{ENDPOINT}:rawPredict"):
+        routes.add_api_route(path, predict, methods=["POST"], tags=["Vertex AI"], **asked)
+    for path in ("/explain", f"{ENDPOINT}:explain"):
+        routes.add_api_route(path, explain, methods=["POST"], tags=["Vertex AI"], **explained)
+    routes.add_api_route(ENDPOINT, _endpoint(served), tags=["Vertex AI"], **operation("Object", "Error"))
     return routes
 
 
@@ -52,8 +61,10 @@ def _predict(served: Served, bodies: Bodies) -> Any:
             signature = signature_of(loaded, parameters.get("signature_name"))
             batch = await converted(request, columns, signature, listed(body.get("instances")))
             answer, loaded = await served.ask(signature.name, batch)
-            content = {"predictions": rows(answer), **_told(served, loaded, request)}
-        return json_response(request, content, loaded, rows_of(batch))
+            told = _told(served, loaded, request)
+            response = json_response(request, {"predictions": rows(answer), **told}, loaded, rows_of(batch))
+        response.headers.update({name: told[field] for name, field in RAW_HEADERS.items()})
+        return response
 
     return predict
 
@@ -61,13 +72,13 @@ def _predict(served: Served, bodies: Bodies) -> Any:
 def _explain(served: Served, bodies: Bodies) -> Any:
     async def explain(request: Request) -> Response:
         """What the model answers, and what each input adds to it, against the baseline of the contract."""
-        loaded, explanation = served.current, served.model.explanation
+        loaded = served.current
         with bodies.holding() as held:
             body = fields(await held.json(request), EXPLAIN_FIELDS)
-            if not isinstance(explanation, Explanation):
-                raise Refused(400, f"answers of {served.model.name} are not explained: {explanation}")
+            explanation = _explanation(served, loaded)
             parameters = fields(_object(body.get("parameters")), ("paths", "seed"))
-            paths = _integer(parameters, "paths", _path_count(body, PATHS), 1, served.settings.max_paths)
+            most = served.settings.max_paths
+            paths = _integer(parameters, "paths", _path_count(body, min(PATHS, most)), LEAST_PATHS, most)
             seed = _integer(parameters, "seed", SEED, 0, 2**32 - 1)
             signature = signature_of(loaded, explanation.signature)
             batch = await converted(request, columns, signature, listed(body.get("instances")))
@@ -80,10 +91,15 @@ def _explain(served: Served, bodies: Bodies) -> Any:
     return explain
 
 
-def _explained(loaded: LoadedModel, explanation: Explanation, batch: Any, paths: int, seed: int) -> tuple[Any, Any]:
-    from runners.serving.explaining import explain, vertex_shape
+def _explanation(served: Served, loaded: LoadedModel) -> Explanation:
+    why = why_not(served.model, loaded.signatures)
+    if why or not isinstance(served.model.explanation, Explanation):
+        raise Refused(400, f"answers of {served.model.name} are not explained: {why}")
+    return served.model.explanation
 
-    attributions = explain(loaded.ask, explanation, batch, paths=paths, seed=seed)
+
+def _explained(loaded: LoadedModel, explanation: Explanation, batch: Any, paths: int, seed: int) -> tuple[Any, Any]:
+    attributions = explanations_of(loaded.ask, explanation, batch, paths=paths, seed=seed)
     shaped = [vertex_shape(attribution, explanation) for attribution in attributions]
     return shaped, loaded.ask(explanation.signature, batch)
 

@@ -15,7 +15,7 @@ from commands import THIS
 
 from pipeline.contract import Model
 from runners.serving.served import Served
-from runners.serving.server import listen, make_server
+from runners.serving.server import bind, make_server
 from runners.serving.settings import ServeSettings
 from runners.serving.source import Source
 
@@ -42,7 +42,7 @@ def running_server(place: Path | str, model: Model, **settings: Any) -> Iterator
     limits = ServeSettings(**{"poll_s": 0.1, "stop_delay_s": 0, **settings})
     served = Served(model, Source(str(place), pinned=(Path(place) / "saved_model.pb").is_file()), limits)
     served.start()
-    listener = listen("127.0.0.1", 0)
+    listener = bind("127.0.0.1", 0)
     server = make_server(served, limits, **routes)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="server")
     thread.start()

@@ -21,6 +21,8 @@ def test_the_server_answers_as_its_document_says(
     schema = schemathesis.openapi.from_url(f"{url}/openapi.json")
     operations = [found.ok() for found in schema.get_all_operations()]
     assert len(operations) > 10
+    if mode is GenerationMode.NEGATIVE:  # Without a body there is nothing that could be wrong.
+        operations = [operation for operation in operations if operation.body]
     for operation in operations:
 
         @settings(
