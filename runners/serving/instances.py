@@ -21,6 +21,8 @@ from typing_extensions import TypedDict
 from runners.serving.loaded import Columns, Signature, Tensor, rows_of
 
 GREATEST_FLOAT = float(np.finfo(np.float32).max)
+EXACT = 2.0**53
+"""Up to here, each whole number is a float of its own."""
 INT64 = np.iinfo(np.int64)
 SHOWN = 3
 """So many mistakes of a request are told."""
@@ -112,8 +114,11 @@ def _type(dtype: str, axes: int) -> Any:
 
 
 def _whole(value: Any) -> Any:
-    """A client whose numbers are all floats (JavaScript, protobuf's) writes 3 as 3.0."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+    """A client whose numbers are all floats (JavaScript, protobuf's) writes 3 as 3.0.
+
+    A larger float may have been another number: JSON's reader makes one of an integer that is too large.
+    """
+    return int(value) if isinstance(value, float) and abs(value) <= EXACT and value.is_integer() else value
 
 
 def _bytes(value: Any) -> bytes:

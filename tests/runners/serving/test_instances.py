@@ -62,6 +62,7 @@ def test_bytes_come_as_base64_and_text_as_it_is() -> None:
         ({"purchases": 2.5}, r"\.purchases: .*valid integer, received 2.5"),
         ({"purchases": None}, r"\.purchases: .*valid integer, received None"),
         ({"purchases": 2**63}, r"\.purchases: .*less than or equal to 9223372036854775807"),
+        ({"purchases": -9223372036854775809.0}, r"\.purchases: .*valid integer, received -9.22"),
         ({"purchases": [3]}, r"\.purchases: .*valid integer"),
         ({"revenue": "12.5"}, r"\.revenue: .*valid number, received '12.5'"),
         ({"revenue": float("nan")}, r"\.revenue: .*finite number, received nan"),
