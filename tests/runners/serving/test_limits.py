@@ -145,7 +145,10 @@ def test_one_bad_request_spoils_no_other_of_its_batch(clv_destination: Path) -> 
         body = {"instances": [example], "signature_name": "serving_examples"}
         return requests.post(f"{url}/v1/models/clv:predict", json=body, timeout=PATIENCE_S).status_code
 
-    with running_server(clv_destination, find_model("clv"), model_threads=1) as (url, served), ThreadPoolExecutor(9) as p:
+    with (
+        running_server(clv_destination, find_model("clv"), model_threads=1) as (url, served),
+        ThreadPoolExecutor(9) as p,
+    ):
         answer, sizes, held = served.current.ask, [], threading.Event()
 
         def slow(signature: str, columns: Any) -> Any:
@@ -155,7 +158,7 @@ def test_one_bad_request_spoils_no_other_of_its_batch(clv_destination: Path) -> 
             return answer(signature, columns)
 
         served.current.ask = slow  # type: ignore[method-assign]
-        asked = [p.submit(ask, "bad" if number == 3 else "") for number in range(8)]
+        asked = [p.submit(ask, "no example" if number == 3 else "") for number in range(8)]
         while served._batcher.rows < 7:
             time.sleep(0.01)
         held.set()
@@ -170,7 +173,9 @@ def _bomb(side: int) -> bytes:
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
     head = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
+    )
 
 
 @pytest.mark.parametrize("side", [5000, 60000])
