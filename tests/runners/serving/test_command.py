@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -104,7 +105,7 @@ def test_a_container_of_vertex_ai_serves_and_ends_in_order(bucket: str) -> None:
             yield b'{"instances": ['
             serving.process.send_signal(signal.SIGTERM)
             _until_not_ready(url)
-            yield requests.Request("POST", url, json=CUSTOMER).prepare().body + b"]}"  # type: ignore[operator]
+            yield json.dumps(CUSTOMER).encode() + b"]}"
 
         answer = requests.post(predict, data=slowly(), timeout=PATIENCE_S)
         assert (answer.status_code, answer.json()["predictions"][0][FUTURE]) == (200, 30)

@@ -16,10 +16,10 @@ def document(clv_url: str) -> Any:
 
 
 def _fits(document: Any, name: str, value: Any) -> bool:
-    from jsonschema import Draft202012Validator
+    import jsonschema_rs
 
     schema = {"$ref": f"#/components/schemas/{name}", "components": document["components"]}
-    return bool(Draft202012Validator(schema).is_valid(value))
+    return bool(jsonschema_rs.validator_for(schema).is_valid(value))
 
 
 def test_every_route_is_in_it_with_its_errors(document: Any) -> None:
