@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import re
-import subprocess
+import gc
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-
-from commands import THIS
 
 from pipeline.contract import Model
 from runners.serving.served import Served
@@ -53,39 +50,8 @@ def running_server(place: Path | str, model: Model, **settings: Any) -> Iterator
         server.should_exit = True
         thread.join(30)
         served.close()
+        gc.unfreeze()
         assert not thread.is_alive()
-
-
-@contextmanager
-def serving(model: str, root: Path) -> Iterator[str]:
-    """Serves with the command that people type, in a process of its own; yields the address."""
-    command = [
-        str(THIS / "bin" / "pipelines"),
-        "serve",
-        model,
-        "--root",
-        str(root),
-        "--port",
-        "0",
-        "--set",
-        "poll_s=.1",
-    ]
-    with subprocess.Popen(command, cwd=root, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
-        try:
-            yield _address(process)
-        finally:
-            process.terminate()
-            told = process.communicate(timeout=60)[1]
-        assert process.returncode == 0, told
-
-
-def _address(process: subprocess.Popen[str]) -> str:
-    told = []
-    for line in process.stderr or ():
-        told.append(line)
-        if found := re.search(r"http://[0-9.:]+", line):
-            return found.group()
-    raise AssertionError("".join(told))
 
 
 def _wait(server: Any) -> None:

@@ -40,6 +40,14 @@ def _connect(url: str) -> socket.socket:
     return socket.create_connection((host, int(port)), timeout=PATIENCE_S)
 
 
+def _is_closed(client: socket.socket) -> bool:
+    """Whether the server ends the connection without a word."""
+    try:
+        return client.recv(1000) == b""
+    except ConnectionResetError:
+        return True
+
+
 def _ask(url: str, rows: int = 1, **more: Any) -> requests.Response:
     return requests.post(f"{url}/predict", json={"instances": [CUSTOMER] * rows, **more}, timeout=PATIENCE_S)
 
@@ -77,9 +85,7 @@ def test_a_slow_body_is_not_waited_for(strict_url: str) -> None:
 def test_a_slow_head_is_not_waited_for(strict_url: str, begun: bytes) -> None:
     with _connect(strict_url) as client:
         client.sendall(begun)
-        with pytest.raises(ConnectionResetError):
-            assert client.recv(1000) == b""
-            raise ConnectionResetError
+        assert _is_closed(client)
     assert _ask(strict_url).status_code == 200
 
 
@@ -89,9 +95,7 @@ def test_a_slow_head_between_requests_is_not_waited_for(strict_url: str) -> None
         assert client.recv(1000).startswith(b"HTTP/1.1 200 ")
         client.sendall(HEAD)
         began = time.monotonic()
-        with pytest.raises(ConnectionResetError):
-            assert client.recv(1000) == b""
-            raise ConnectionResetError
+        assert _is_closed(client)
         assert time.monotonic() - began < PATIENCE_S / 2
 
 
@@ -147,7 +151,7 @@ def test_one_bad_request_spoils_no_other_of_its_batch(clv_destination: Path) -> 
 
     with (
         running_server(clv_destination, find_model("clv"), model_threads=1) as (url, served),
-        ThreadPoolExecutor(9) as p,
+        ThreadPoolExecutor(9) as pool,
     ):
         answer, sizes, held = served.current.ask, [], threading.Event()
 
@@ -158,7 +162,7 @@ def test_one_bad_request_spoils_no_other_of_its_batch(clv_destination: Path) -> 
             return answer(signature, columns)
 
         served.current.ask = slow  # type: ignore[method-assign]
-        asked = [p.submit(ask, "bad" if number == 3 else "") for number in range(8)]
+        asked = [pool.submit(ask, "no example" if number == 3 else "") for number in range(8)]
         while served._batcher.rows < 7:
             time.sleep(0.01)
         held.set()

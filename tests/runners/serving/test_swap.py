@@ -11,7 +11,7 @@ from threading import Event
 from typing import Any, NamedTuple
 
 import requests
-from serving_server import serving
+from served_command import serving
 from small_models import CUSTOMER, push, save_clv
 
 CLIENTS = 16

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import time
 import weakref
 from collections.abc import Callable
@@ -53,8 +52,8 @@ def test_versions_come_go_and_come_back(tmp_path: Path) -> None:
         rollback(str(destination))
         _until(lambda: _ready(url)["version"] == second.number)
         text = requests.get(f"{url}/metrics", timeout=PATIENCE_S).text
-        assert f'version="{second.number}"' in text and "serving_version_switches_total 3.0" in text
-    gc.unfreeze()
+        assert f'version="{second.number}"' in text
+        assert "serving_version_switches_total 3.0" in text
 
 
 def test_a_tampered_version_is_not_served_and_the_one_before_goes_on(tmp_path: Path) -> None:
