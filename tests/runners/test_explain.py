@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-from csv import DictReader
 from collections.abc import Callable
+from csv import DictReader
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
 import spending
-from click.testing import Result
 from commands import pipelines
 from pyarrow import csv, parquet
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from models.clv import features
 from pipeline.contract import UserError

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from models.clv import MODEL, features, preprocessing, serving, trainer
 from models.clv.training_settings import Training
+from pipeline.contract import Explanation
 from runners.serving.explaining import explain
 
 ROWS = 50
@@ -92,6 +93,7 @@ def test_an_explanation_starts_from_a_customer_who_is_average_and_ends_at_the_an
         tensors = {name: tf.constant(columns[name], kind) for name, kind in serving.input_types().items()}
         return {name: answer.numpy() for name, answer in signatures[signature](**tensors).items()}
 
+    assert isinstance(MODEL.explanation, Explanation)
     columns = {name: table[name][:ROWS] for name in features.INPUTS}
     answer = ask("serving_default", columns)
     explained = explain(ask, MODEL.explanation, columns)

@@ -38,7 +38,8 @@ def by_definition(game: Game, players: int) -> NDArray[Any]:
 def tangled(members: NDArray[Any]) -> NDArray[Any]:
     """Five players who help and hinder each other."""
     first, second, third, fourth, fifth = np.asarray(members, float).T
-    return 3 * first + second * third - 2 * first * fourth + 4 * second * fourth * fifth + fifth * (1 - third) + 7
+    worths: NDArray[Any] = 3 * first + second * third - 2 * first * fourth + 4 * second * fourth * fifth + 7
+    return worths + fifth * (1 - third)
 
 
 def test_exact_values_are_those_of_the_definition() -> None:
@@ -114,7 +115,8 @@ def test_games_are_divided_one_by_one() -> None:
 
 def crowd(members: NDArray[Any]) -> NDArray[Any]:
     """Twelve players, of whom many are needed for much."""
-    return np.exp(np.asarray(members, float) @ np.linspace(-0.2, 0.6, 12))
+    worths: NDArray[Any] = np.exp(np.asarray(members, float) @ np.linspace(-0.2, 0.6, 12))
+    return worths
 
 
 def crowd_exactly() -> NDArray[Any]:
