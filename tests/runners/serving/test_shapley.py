@@ -39,7 +39,8 @@ def tangled(members: NDArray[Any]) -> NDArray[Any]:
     """Five players who help and hinder each other."""
     first, second, third, fourth, fifth = np.asarray(members, float).T
     worths: NDArray[Any] = 3 * first + second * third - 2 * first * fourth + 4 * second * fourth * fifth + 7
-    return worths + fifth * (1 - third)
+    worths += fifth * (1 - third)
+    return worths
 
 
 def test_exact_values_are_those_of_the_definition() -> None:
@@ -121,7 +122,8 @@ def crowd(members: NDArray[Any]) -> NDArray[Any]:
 
 def crowd_exactly() -> NDArray[Any]:
     planned = AllCoalitions(12)
-    return planned.shares(crowd(planned.coalitions)[None]).values[0]
+    values: NDArray[Any] = planned.shares(crowd(planned.coalitions)[None]).values[0]
+    return values
 
 
 def test_sampled_values_are_as_near_as_their_errors_say() -> None:
