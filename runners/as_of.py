@@ -109,7 +109,7 @@ def sentences(rows: Rows, table: pa.Table, as_of: date, subject: str | None) -> 
       subject: column that says whom a row is about.
     """
     if rows.later:
-        yield f"Left out: {rows.later:,} rows after {as_of}, up to {rows.last}, as if they were not known yet."
+        yield f"Left out: {_counted(rows.later)} after {as_of}, up to {rows.last}, as if they were not known yet."
     if as_of > rows.last:
         yield (
             f"The last row is of {rows.last}: of the {(as_of - rows.last).days:,} days up to {as_of} nothing is known, "
@@ -117,7 +117,7 @@ def sentences(rows: Rows, table: pa.Table, as_of: date, subject: str | None) -> 
         )
     for name, number in rows.left_out.items():
         if number:
-            yield f"Left out by the model's definition: {number:,} rows, {name}."
+            yield f"Left out by the model's definition: {_counted(number)}, {name}."
     if subject:
         yield _subjects(rows, pc.count_distinct(table.column(subject)).as_py(), subject, as_of)
 
@@ -129,6 +129,10 @@ def _subjects(rows: Rows, listed: int, name: str, as_of: date) -> str:
     }
     missing = [f"{number:,} {reason}" for reason, number in reasons.items() if number]
     return f"Of {rows.subjects:,} different {name}, {listed:,} are listed{': ' if missing else ''}{'; '.join(missing)}."
+
+
+def _counted(rows: int) -> str:
+    return f"{rows:,} row{'' if rows == 1 else 's'}"
 
 
 def _unusable(report: RawReport) -> str:

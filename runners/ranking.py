@@ -77,7 +77,8 @@ def show(table: pa.Table, console: Console) -> None:
     Classes are the values of dictionary columns. A narrow terminal takes from texts, never from numbers or the first
     column, which says whom a row is about.
     """
-    page = Table(title=f"the first {min(SHOWN_ROWS, table.num_rows)} of {table.num_rows:,}", box=SIMPLE, collapse_padding=True, pad_edge=False)
+    title = f"the first {min(SHOWN_ROWS, table.num_rows)} of {table.num_rows:,}"
+    page = Table(title=title, box=SIMPLE, collapse_padding=True, pad_edge=False)
     for field in table.schema:
         text = pa.types.is_string(field.type) or pa.types.is_dictionary(field.type)
         cut = text and field.name != table.column_names[0]
@@ -160,4 +161,5 @@ def _answered(model: LoadedModel, table: pa.Table) -> pa.Table:
 
 
 def _values(column: pa.ChunkedArray) -> NDArray[Any]:
-    return column.cast(pa.binary()).to_numpy() if pa.types.is_string(column.type) else column.to_numpy()
+    values: NDArray[Any] = (column.cast(pa.binary()) if pa.types.is_string(column.type) else column).to_numpy()
+    return values

@@ -26,6 +26,7 @@ limit of twice the customer's own mean gap tells them apart no better (54 % and 
 """
 SEGMENTS = ("active", "cooling", "one purchase only", "dormant")
 BETWEEN_COUNTRIES = "; "
+_NUMBERS = (features.WEIGHT, features.PAST, features.FUTURE, "n_purchases", "days_since_last_purchase")
 
 
 class _Customers(NamedTuple):
@@ -96,7 +97,7 @@ def _merged(table: pa.Table) -> _Customers:
     The label, and so the prediction, is the customer's revenue in all countries: the rows of a customer predict the
     same thing, and their mean, not their sum, is the answer. Their weights are 1 together, as in the metrics.
     """
-    rows = {name: np.asarray(table.column(name).to_pylist()) for name in _NUMBERS}
+    rows = {name: table.column(name).to_numpy() for name in _NUMBERS}
     names, owner = np.unique(_texts(table, features.CUSTOMER), return_inverse=True)
     weight = rows[features.WEIGHT]
     since = np.full(len(names), np.iinfo(np.int64).max)
@@ -104,14 +105,17 @@ def _merged(table: pa.Table) -> _Customers:
     return _Customers(
         name=names,
         countries=_countries(_texts(table, features.COUNTRY), rows["n_purchases"], owner, len(names)),
-        past=np.bincount(owner, weight * rows[features.PAST]),
-        future=np.bincount(owner, weight * rows[features.FUTURE]),
+        past=_sums(owner, weight * rows[features.PAST]),
+        future=_sums(owner, weight * rows[features.FUTURE]),
         since=since,
-        purchases=np.bincount(owner, rows["n_purchases"]).astype(np.int64),
+        purchases=_sums(owner, rows["n_purchases"]).astype(np.int64),
     )
 
 
-_NUMBERS = (features.WEIGHT, features.PAST, features.FUTURE, "n_purchases", "days_since_last_purchase")
+def _sums(owner: Integers, values: NDArray[Any]) -> Floats:
+    """The sum of a column by customer."""
+    sums: Any = np.bincount(owner, values)
+    return np.asarray(sums, np.float64)
 
 
 def _texts(table: pa.Table, name: str) -> NDArray[Any]:
