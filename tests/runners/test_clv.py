@@ -5,7 +5,9 @@ All runs of a spelling share a root, as a team's would: what did not change come
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +21,14 @@ from pipeline.fingerprint import digest_folder
 from pipeline.model_gate import metric_values
 from pipeline.push import verify
 from runners.local import execute
+from runners.ranking import ranked
 from runners.run import RunResult, prepare
 
 CUTOFF = {"features": {"cutoff": "2011-09-01"}}
 ROWS = {"read": 541_909, "quarantined": 0, "usable": 541_909}
 LEFT_OUT = {"left out: no customer id": 135_080, "left out: cancelled or returned": 8_905}
+SEGMENTS = {"active": 1475, "one purchase only": 1244, "cooling": 410, "dormant": 195}
+"""Of the customers of the list of 2011-09-01."""
 
 
 @pytest.fixture(scope="module")
@@ -124,6 +129,38 @@ def test_the_predictions_are_of_the_customers_of_the_split(
     expected = predicted.examples(root, result.pipeline, split, *names)
     assert list(zip(*(found[name] for name in (*described, "actual")), strict=True)) == expected
     assert len({customer for customer, *_ in expected}) > 300
+
+
+def test_the_list_of_the_cutoff_says_what_the_run_predicted(
+    pushed: dict[str, RunResult], spellings: dict[str, Path], root: Path
+) -> None:
+    """A row a customer: those of two countries are predicted the mean of their rows."""
+    told: list[str] = []
+    result, data = pushed["integer-ids"], spellings["integer-ids"]
+    table = ranked(MODEL, Path(result.pushed or ""), data, date(2011, 9, 1), root, tell=told.append).to_pydict()
+    assert len(set(table["customer"])) == len(table["customer"]) == 3324
+    assert told[-1] == (
+        "Of 4,372 different customer_id, 3,324 are listed: 1,005 first seen after 2011-09-01; "
+        "43 only in rows that the model's definition leaves out."
+    )
+    # Of raw rows with a customer, a quantity above 0 and a date up to the day; the features are rounded to pence.
+    assert sum(table["past"]) == pytest.approx(5_276_610.71, abs=1)
+    assert Counter(table["segment"]) == SEGMENTS
+    assert table["future"] == sorted(table["future"], reverse=True)
+    assert set(Counter(table["decile"]).values()) == {332, 333}
+    listed = dict(zip(table["customer"], table["future"], strict=True))
+    for split in ("eval", "test"):
+        found = predicted.columns(result, split)
+        means: Counter[str] = Counter()
+        for customer, weight, total, past in zip(
+            *(found[name] for name in ("customer_id", "customer_weight", "predicted", "past_monetary_value")),
+            strict=True,
+        ):
+            means[customer] += weight * (total - past)
+        assert len(means) > 300
+        for customer, mean in means.items():
+            # A total is a float32: of 100,000 it knows pence, but not their parts.
+            assert listed[customer] == pytest.approx(mean, rel=1e-5, abs=0.02), customer
 
 
 # --- the model gate ------------------------------------------------------------------------------------
