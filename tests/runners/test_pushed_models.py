@@ -122,7 +122,7 @@ def test_of_several_lines_one_is_named_or_known_by_the_version(push: Push, tmp_p
     shutil.copytree(first.with_name("clv-main-horizon_days-91"), first)
     with pytest.raises(UserError, match=f"received clv-main-horizon_days-91, {sample}; name one with --line"):
         typed("rollback", "clv")
-    with pytest.raises(UserError, match="received clv-main-horizon_days-91, .*--line"):
+    with pytest.raises(UserError, match=r"received clv-main-horizon_days-91, .*--line"):
         typed("rollback", "clv", "--line", "other")
     typed("rollback", "clv", "--line", "sample")
     (older,) = [version["version"] for version in listed()[1]["versions"] if version["serves"]]
@@ -130,7 +130,7 @@ def test_of_several_lines_one_is_named_or_known_by_the_version(push: Push, tmp_p
     only = push("c", pipeline=sample)
     assert "serves already" in typed("promote", "clv", only).stdout
     assert typed("promote", "clv", older, "--line", sample).exit_code == 0
-    with pytest.raises(UserError, match="one pushed folder of colorizer at .*pipelines run colorizer"):
+    with pytest.raises(UserError, match=r"one pushed folder of colorizer at .*pipelines run colorizer"):
         typed("promote", "colorizer", 5)
 
 
