@@ -226,7 +226,7 @@ def test_a_dropped_picture_is_shown_gray_and_coloured(colorizer_url: str, opened
     luminance = np.asarray(Image.open(io.BytesIO(content))) @ np.array([0.299, 0.587, 0.114])
     assert painted.shape == (30, 45, 3)
     np.testing.assert_allclose(painted[..., 0], 255 - luminance, atol=1.01)
-    sizes = ["Original 45 × 30", "Gray: what the model sees 45 × 30", "Coloured 45 × 30 Download"]
+    sizes = ["Original 45 x 30", "Gray: what the model sees 45 x 30", "Coloured 45 x 30 Download"]
     assert _captions(page) == sizes
     with page.expect_download() as downloading:
         page.get_by_role("link", name="Download").click()
@@ -247,7 +247,7 @@ def test_a_large_picture_is_shrunk_and_the_page_says_so(colorizer_url: str, open
     Image.new("L", (2500, 1000), 90).save(file, "PNG")
     _choose(page, "wide.png", file.getvalue())
     assert _painted(page).shape == (894, 2236, 3)
-    expect(page.locator("#state")).to_contain_text("Shrunk from 2500 × 1000 to 2236 × 894 pixels.")
+    expect(page.locator("#state")).to_contain_text("Shrunk from 2500 x 1000 to 2236 x 894 pixels.")
 
 
 def test_what_is_no_picture_is_told_and_the_next_one_is_coloured(
