@@ -10,7 +10,6 @@ from pipeline.contract import UserError
 from pipeline.push.serving_version import Choice, chosen
 from pipeline.push.version import Version
 
-
 MODEL_URI = "model_uri"
 """Custom property of a PushedModel: uri of the Model artifact."""
 

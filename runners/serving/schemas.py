@@ -8,6 +8,7 @@ import numpy as np
 
 from pipeline.contract import Explanation, Model
 from runners.serving.asking import DEFAULT
+from runners.serving.explaining import LEAST_PATHS, why_not
 from runners.serving.instances import GREATEST_FLOAT, INT64
 from runners.serving.loaded import LoadedModel, Signature, Tensor
 from runners.serving.settings import ServeSettings
@@ -95,10 +96,11 @@ def components(model: Model, loaded: LoadedModel, settings: ServeSettings) -> di
 
 
 def _explain(model: Model, loaded: LoadedModel, settings: ServeSettings) -> Schema:
-    if not isinstance(model.explanation, Explanation):
-        return {"not": {}, "description": f"No request is answered: {model.explanation}"}
+    why = why_not(model, loaded.signatures)
+    if why or not isinstance(model.explanation, Explanation):
+        return {"not": {}, "description": f"No request is answered: {why}"}
     parameters = {
-        "paths": {"type": "integer", "minimum": 1, "maximum": settings.max_paths},
+        "paths": {"type": "integer", "minimum": LEAST_PATHS, "maximum": settings.max_paths},
         "seed": {"type": "integer", "minimum": 0, "maximum": 2**32 - 1},
     }
     signature = loaded.signatures[model.explanation.signature]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import socket
 import time
+from collections.abc import Callable
 from types import FrameType
 
 import uvicorn
@@ -46,10 +47,15 @@ class Server(uvicorn.Server):
     A second signal ends it at once.
     """
 
-    def __init__(self, config: uvicorn.Config, served: Served) -> None:
+    def __init__(self, config: uvicorn.Config, served: Served, listens: Callable[[], None]) -> None:
         super().__init__(config)
-        self.served = served
+        self.served, self._listens = served, listens
         self._stop_at: float | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begins to listen, and tells so."""
+        await super().startup(sockets)
+        self._listens()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Notes a signal. uvicorn would raise it again at the end, and the exit code would not be 0."""
@@ -67,12 +73,15 @@ class Server(uvicorn.Server):
         return await super().on_tick(counter)
 
 
-def make_server(served: Served, settings: ServeSettings, **routes: str) -> Server:
+def make_server(
+    served: Served, settings: ServeSettings, listens: Callable[[], None] = lambda: None, **routes: str
+) -> Server:
     """Returns a server that `run(sockets=[...])` runs.
 
     Args:
       served: what answers.
       settings: limits.
+      listens: called when it answers.
       **routes: `predict_route` and `health_route`, see `create_app`.
     """
     config = uvicorn.Config(
@@ -87,4 +96,4 @@ def make_server(served: Served, settings: ServeSettings, **routes: str) -> Serve
         timeout_keep_alive=settings.keep_alive_s,
         timeout_graceful_shutdown=settings.stop_timeout_s,
     )
-    return Server(config, served)
+    return Server(config, served, listens)

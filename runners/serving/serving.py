@@ -47,14 +47,19 @@ def serve(
     began = time.monotonic()
     _log_to_stderr()
     _raise_open_files(settings.max_connections)
-    with closing(bind(host, _port(port, environment))) as listener:
-        with closing(Served(model, source, settings)) as served, suppress(KeyboardInterrupt):
-            with catching():
-                served.start()
-            name, number = f"[{host}]" if ":" in host else host, listener.getsockname()[1]
-            words = "http://%s:%d answers, %.1f s after the start (Ctrl-C ends it)"
-            logger.info(words, name, number, time.monotonic() - began)
-            make_server(served, settings, **_routes(environment)).run(sockets=[listener])
+    with (
+        closing(bind(host, _port(port, environment))) as listener,
+        closing(Served(model, source, settings)) as served,
+        suppress(KeyboardInterrupt),
+    ):
+        with catching():
+            served.start()
+        address = f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
+
+        def tell() -> None:
+            logger.info("%s answers, %.1f s after the start (Ctrl-C ends it)", address, time.monotonic() - began)
+
+        make_server(served, settings, tell, **_routes(environment)).run(sockets=[listener])
 
 
 def _port(port: int | None, environment: Mapping[str, str]) -> int:

@@ -13,6 +13,8 @@ from fastapi import APIRouter, Request, Response
 
 from pipeline.contract import Explanation
 from runners.serving.asking import converted, fields, json_response, signature_of
+from runners.serving.explaining import LEAST_PATHS, PATHS, vertex_shape, why_not
+from runners.serving.explaining import explain as explanations_of
 from runners.serving.instances import columns, rows
 from runners.serving.limits import Bodies, check_size
 from runners.serving.loaded import LoadedModel, rows_of
@@ -31,8 +33,8 @@ RAW_HEADERS = {
 }
 """Where Google's client looks after `rawPredict`."""
 
-PATHS, SEED = 25, 0
-"""Permutations of an explanation, and the seed of their draw, where the request names none."""
+SEED = 0
+"""Of the draw of an explanation's paths, where the request names none."""
 
 
 def router(served: Served, bodies: Bodies, predict_route: str) -> APIRouter:
@@ -70,13 +72,13 @@ def _predict(served: Served, bodies: Bodies) -> Any:
 def _explain(served: Served, bodies: Bodies) -> Any:
     async def explain(request: Request) -> Response:
         """What the model answers, and what each input adds to it, against the baseline of the contract."""
-        loaded, explanation = served.current, served.model.explanation
+        loaded = served.current
         with bodies.holding() as held:
             body = fields(await held.json(request), EXPLAIN_FIELDS)
-            if not isinstance(explanation, Explanation):
-                raise Refused(400, f"answers of {served.model.name} are not explained: {explanation}")
+            explanation = _explanation(served, loaded)
             parameters = fields(_object(body.get("parameters")), ("paths", "seed"))
-            paths = _integer(parameters, "paths", _path_count(body, PATHS), 1, served.settings.max_paths)
+            most = served.settings.max_paths
+            paths = _integer(parameters, "paths", _path_count(body, min(PATHS, most)), LEAST_PATHS, most)
             seed = _integer(parameters, "seed", SEED, 0, 2**32 - 1)
             signature = signature_of(loaded, explanation.signature)
             batch = await converted(request, columns, signature, listed(body.get("instances")))
@@ -89,10 +91,15 @@ def _explain(served: Served, bodies: Bodies) -> Any:
     return explain
 
 
-def _explained(loaded: LoadedModel, explanation: Explanation, batch: Any, paths: int, seed: int) -> tuple[Any, Any]:
-    from runners.serving.explaining import explain, vertex_shape
+def _explanation(served: Served, loaded: LoadedModel) -> Explanation:
+    why = why_not(served.model, loaded.signatures)
+    if why or not isinstance(served.model.explanation, Explanation):
+        raise Refused(400, f"answers of {served.model.name} are not explained: {why}")
+    return served.model.explanation
 
-    attributions = explain(loaded.ask, explanation, batch, paths=paths, seed=seed)
+
+def _explained(loaded: LoadedModel, explanation: Explanation, batch: Any, paths: int, seed: int) -> tuple[Any, Any]:
+    attributions = explanations_of(loaded.ask, explanation, batch, paths=paths, seed=seed)
     shaped = [vertex_shape(attribution, explanation) for attribution in attributions]
     return shaped, loaded.ask(explanation.signature, batch)
 

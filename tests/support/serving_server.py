@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
 from collections.abc import Iterator
@@ -49,6 +50,7 @@ def running_server(place: Path | str, model: Model, **settings: Any) -> Iterator
         server.should_exit = True
         thread.join(30)
         served.close()
+        gc.unfreeze()
         assert not thread.is_alive()
 
 

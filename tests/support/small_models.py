@@ -10,6 +10,17 @@ from typing import Any
 
 from pipeline.push import Told, Version, draft, publish
 
+CUSTOMER: dict[str, Any] = {
+    "n_purchases": 3,
+    "avg_purchase_size": 100,
+    "avg_purchase_revenue": 300.5,
+    "customer_age": 80,
+    "days_since_last_purchase": 10,
+    "past_monetary_value": 901.5,
+    "tenure_days": 90,
+    "customer_country": "France",
+}
+TOTAL, FUTURE = "total_monetary_value", "future_monetary_value"
 SIDE = 8
 """Height and width that pictures of tf.Examples are brought to."""
 
@@ -44,7 +55,7 @@ def save_clv(folder: Path, factor: float) -> None:
     kinds = {name: tf.int64 if name in features.INTEGER_INPUTS else tf.float32 for name in features.NUMERIC_INPUTS}
     kinds[features.COUNTRY] = tf.string
     module = tf.Module()
-    module.factor = tf.Variable(factor)
+    module.factor = tf.Variable(float(factor))
 
     def answer(raw: Any) -> Any:
         future = module.factor * tf.cast(raw["n_purchases"], tf.float32)

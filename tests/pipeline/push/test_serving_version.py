@@ -108,9 +108,7 @@ def test_a_version_that_is_not_there_is_refused_with_those_that_are(destination:
     assert not (destination / "elsewhere").exists()
 
 
-def test_no_other_version_serves_in_the_place_of_a_chosen_one_that_is_gone(
-    destination: Path, three: list[int]
-) -> None:
+def test_no_other_version_serves_in_the_place_of_a_chosen_one_that_is_gone(destination: Path, three: list[int]) -> None:
     rollback(str(destination))
     (destination / str(three[1]) / "saved_model.pb").unlink()
     with pytest.raises(UserError, match=f"version {three[1]} at .*versions there: {three[0]}, {three[2]}"):

@@ -10,21 +10,11 @@ import pytest
 import requests
 import tensorflow as tf
 from PIL import Image
+from small_models import CUSTOMER, FUTURE, TOTAL
 
 from models.colorizer import features as colorizer_features
 from pipeline.contract import find_model
 
-CUSTOMER: dict[str, Any] = {
-    "n_purchases": 3,
-    "avg_purchase_size": 100,
-    "avg_purchase_revenue": 300.5,
-    "customer_age": 80,
-    "days_since_last_purchase": 10,
-    "past_monetary_value": 901.5,
-    "tenure_days": 90,
-    "customer_country": "France",
-}
-TOTAL, FUTURE = "total_monetary_value", "future_monetary_value"
 VERTEX = "/v1/projects/p/locations/europe-west4/endpoints/7"
 SIZE = (5, 4)
 
