@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -27,6 +27,10 @@ class Visit(NamedTuple):
     page: Page
     errors: list[str]
     requests: list[str]
+
+
+Open = Callable[..., Visit]
+"""`(url, *, flawless=True, **options) -> Visit`: opens a page, see `opening`."""
 
 
 def browser_path(given: Path | None, project: Path = PROJECT) -> Path:
@@ -72,3 +76,19 @@ def visiting(browser: Browser, url: str, **options: Any) -> Iterator[Visit]:
     context.close()
     asked = [urlsplit(address) for address in visit.requests]
     assert {address.hostname for address in asked if address.scheme not in ("data", "blob")} == {"127.0.0.1"}
+
+
+@contextmanager
+def opening(browser: Browser) -> Iterator[Open]:
+    """Opens pages, which must have had nothing to complain of in the end, unless `flawless=False`."""
+    watched: list[Visit] = []
+    with ExitStack() as stack:
+
+        def visit(url: str, *, flawless: bool = True, **options: Any) -> Visit:
+            visited = stack.enter_context(visiting(browser, url, **options))
+            if flawless:
+                watched.append(visited)
+            return visited
+
+        yield visit
+    assert [error for visited in watched for error in visited.errors] == []
