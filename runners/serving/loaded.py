@@ -103,7 +103,7 @@ class LoadedModel:
         try:
             answer = self._functions[signature](**tensors)
         except tf.errors.OpError as error:
-            raise ValueError(_first_line(error.message)) from error
+            raise ValueError(_reason(error.message)) from error
         return {name: tensor.numpy() for name, tensor in answer.items()}
 
 
@@ -125,8 +125,13 @@ def _tensors(specs: Mapping[str, Any]) -> dict[str, Tensor]:
     return {name: Tensor(name, spec.dtype.name, tuple(spec.shape)) for name, spec in sorted(specs.items())}
 
 
-def _first_line(message: str) -> str:
-    return message.strip().splitlines()[0] if message.strip() else "TensorFlow refuses it and does not say why"
+def _reason(message: str) -> str:
+    """The line of TensorFlow's message that says what is wrong: above the node's name, below where it was defined."""
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    nodes = [place for place, line in enumerate(lines) if line.startswith("[[")]
+    if not lines:
+        return "TensorFlow refuses it and does not say why"
+    return lines[max(nodes[0] - 1, 0) if nodes else 0]
 
 
 def rows_of(columns: Columns) -> int:
