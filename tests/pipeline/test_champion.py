@@ -1,7 +1,9 @@
-"""The champion is the last pushed model: in a real pipeline on a real metadata store, and for odd histories."""
+"""The champion: the last pushed model, or the one that a person chose; in a real pipeline, and for odd histories."""
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +23,9 @@ from tfx.types.channel import Channel
 
 from pipeline.champion import LatestPushedModelStrategy, PushedStatisticsStrategy
 from pipeline.contract import Settings
-from pipeline.push import custom_config, verify, versions
+from pipeline.push import Told, custom_config, draft, publish, verify, versions
 from pipeline.push.executor import AtomicPushExecutor
+from pipeline.push.serving_version import promote, rollback
 
 # --- a pipeline that is given its model and blessings --------------------------------------------
 
@@ -91,6 +94,21 @@ def test_only_pushed_models_of_the_same_pipeline_become_champion(tmp_path: Path)
     assert all(verify(path).run for path in pushed)
 
 
+def test_after_a_rollback_the_champion_is_the_model_that_serves(tmp_path: Path) -> None:
+    run(tmp_path, "first")
+    run(tmp_path, "second")
+    destination = tmp_path / "served" / "tiny"
+    rollback(str(destination))
+    assert run(tmp_path, "refused", blessed=False) == "first"
+    assert run(tmp_path, "second") == "first"  # Not pushed again: the destination's newest version is this model.
+    assert run(tmp_path, "third") == "first"
+    assert run(tmp_path, "fourth") == "third"
+
+    assert len(versions(str(destination))) == 4
+    shutil.rmtree(destination)
+    assert run(tmp_path, "fifth", blessed=False) == "fourth"
+
+
 # --- histories -----------------------------------------------------------------------------------
 
 
@@ -100,9 +118,10 @@ def _model(number: int) -> standard_artifacts.Model:
     return model
 
 
-def _push(number: int, of: int, pushed: int = 1) -> standard_artifacts.PushedModel:
+def _push(number: int, of: int, pushed: int = 1, to: str = "") -> standard_artifacts.PushedModel:
     push = standard_artifacts.PushedModel()
     push.id = number
+    push.set_string_custom_property("pushed_destination", to)
     push.set_int_custom_property("pushed", pushed)
     push.set_string_custom_property("model_uri", f"models/{of}")
     return push
@@ -130,6 +149,66 @@ def test_the_newest_push_of_a_known_model_decides(
     assert len(resolved["pushed_model"]) == len(resolved["model"])
 
 
+@pytest.fixture
+def served(tmp_path: Path) -> Callable[[str], str]:
+    """Pushes a stand-in of a model outside of TFX; returns the version's address."""
+
+    def served(content: str) -> str:
+        model = tmp_path / "models" / content
+        model.mkdir(parents=True)
+        (model / "saved_model.pb").write_text(content)
+        told = Told(model="tiny", pipeline="tiny", data_digest="", settings={}, bounds={})
+        manifest = draft(told, model, run="", model_uri=content, metrics={})
+        return publish(str(tmp_path / "served"), model, manifest).version.path
+
+    return served
+
+
+def _champion(*pushes: standard_artifacts.PushedModel) -> list[int]:
+    given = {"model": [_model(number) for number in (1, 2, 3)], "pushed_model": list(pushes)}
+    return [model.id for model in LatestPushedModelStrategy().resolve_artifacts(None, given)["model"]]
+
+
+def test_what_was_chosen_decides_by_its_last_push_wherever_it_stands(
+    tmp_path: Path, served: Callable[[str], str]
+) -> None:
+    destination = str(tmp_path / "served")
+    first, second = served("a"), served("b")
+    pushes = [_push(10, of=1, to=first), _push(11, of=2, to=second), _push(12, of=3, to=second, pushed=0)]
+    assert _champion(*pushes) == [2]
+    rollback(destination)
+    assert _champion(*pushes) == [1]
+    assert _champion(*pushes, _push(13, of=3, to=first)) == [3]
+    assert _champion(*pushes, _push(14, of=3, to="/elsewhere/1")) == [3]
+    promote(destination, int(Path(second).name))
+    assert _champion(*pushes) == [2]
+
+
+def test_without_what_was_chosen_in_the_metadata_there_is_no_champion(
+    tmp_path: Path, served: Callable[[str], str]
+) -> None:
+    served("another root's")
+    ours = _push(10, of=1, to=served("ours"))
+    assert _champion(ours) == [1]
+    rollback(str(tmp_path / "served"))
+    assert _champion(ours) == []
+
+
+@pytest.mark.parametrize("damage", ["gone", "unreadable", "of another kind"])
+def test_a_destination_that_cannot_tell_leaves_the_last_push(
+    tmp_path: Path, served: Callable[[str], str], damage: str
+) -> None:
+    first, second = served("a"), served("b")
+    rollback(str(tmp_path / "served"))
+    if damage == "gone":
+        shutil.rmtree(tmp_path / "served")
+    elif damage == "unreadable":
+        (tmp_path / "served" / "serving.json").write_text("{")
+    else:
+        second = "s3://bucket/2"
+    assert _champion(_push(10, of=1, to=first), _push(11, of=2, to=second)) == [2]
+
+
 # --- the reference for drift ---------------------------------------------------------------------
 
 
@@ -150,7 +229,7 @@ class History:
         self.store.put_events([mlmd.Event(type=end, artifact_id=at, execution_id=execution) for end, at in ends])
         return int(artifact)
 
-    def run(self, pushed: int, *, order: tuple[str, ...] = ("statistics", "model")) -> int:
+    def run(self, pushed: int, *, order: tuple[str, ...] = ("statistics", "model"), to: str = "") -> int:
         """Returns the id of the run's statistics."""
         examples = self.made("Examples")
         ids = {}
@@ -161,7 +240,7 @@ class History:
         statistics.id = ids["statistics"]
         self.given["statistics"].append(statistics)
         self.given["model"].append(_model(ids["model"]))
-        self.given["pushed_model"].append(_push(1000 + ids["model"], of=ids["model"], pushed=pushed))
+        self.given["pushed_model"].append(_push(1000 + ids["model"], of=ids["model"], pushed=pushed, to=to))
         return ids["statistics"]
 
     def reference(self) -> list[int]:
@@ -180,3 +259,11 @@ def test_the_reference_is_what_the_last_pushed_model_was_trained_on() -> None:
     second = history.run(pushed=1, order=("model", "statistics"))
     history.run(pushed=0)
     assert history.reference() == [second]
+
+
+def test_the_reference_goes_back_with_a_rollback(tmp_path: Path, served: Callable[[str], str]) -> None:
+    history = History()
+    first, second = (history.run(pushed=1, to=served(content)) for content in "ab")
+    assert history.reference() == [second]
+    rollback(str(tmp_path / "served"))
+    assert history.reference() == [first]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import json
 import shutil
 import sys
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 import tiny
+from rich.console import Console
 from tfx.components.pusher.executor import Executor as FolderPushExecutor
 from tfx.dsl.components.base import executor_spec
 from tfx.dsl.components.base.base_component import BaseComponent
@@ -28,9 +30,12 @@ from pipeline.ingestion.image_example_gen import ImageExampleGen
 from pipeline.ingestion.sql import split_queries
 from pipeline.model_gate import metric_values
 from pipeline.push import verify, versions
+from pipeline.push.serving_version import rollback
 from pipeline.serving_gate import read_metrics
 from pipeline.settings import get, make_settings
 from runners.local import execute
+from runners.output import print_verdict
+from runners.pushed_models import base_of, look
 from runners.run import RunResult, prepare
 
 AFTER_TRAINING = {"ServingGate", "Evaluator", "Pusher"}
@@ -292,6 +297,35 @@ def test_a_champion_that_another_root_pushed_is_said_to_be_unknown(
     (check,) = [check for check in result.checks if check.metric == "champion"]
     assert (check.value, check.note.split(" was ")[0]) == ("unknown", f"version {held.number}")
     assert result.outcome == "pushed"
+
+
+def test_a_run_whose_model_was_rolled_back_says_so_and_how_to_serve_it(
+    three_runs: list[RunResult], root: Path, pushed: str
+) -> None:
+    base = base_of(root, None)
+    (newest,) = look(root, base, "tiny-sample").versions
+    assert (newest.serves, newest.champion) == (True, True)
+    older = Path(newest.path).with_name("17")
+    shutil.copytree(newest.path, older)
+    try:
+        rollback(f"{base}/tiny-sample")
+        result = run(tiny.MODEL, root)
+        assert [(each.serves, each.champion) for each in look(root, base, "tiny-sample").versions] == [
+            (True, None),  # Somebody put it there: this root knows nothing of it.
+            (False, None),
+        ]
+    finally:
+        shutil.rmtree(older)
+        older.with_name("serving.json").unlink()
+    console = Console(file=io.StringIO(), width=200)
+    print_verdict(console, result)
+    said = console.file.getvalue()  # type: ignore[attr-defined]
+    assert (result.outcome, result.pushed) == ("unchanged", newest.path)
+    assert f"Version {newest.version} was rolled back" in said
+    assert f"version 17 serves. To serve it: pipelines promote tiny {newest.version} --root {root}" in said
+    (champion,) = [check for check in result.checks if check.metric == "champion"]
+    assert champion.note.startswith("version 17 was pushed from another root")
+    assert [each.rolled_back for each in three_runs] == [None, None, None]
 
 
 # --- the same DAG for Vertex ---------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from google.cloud import storage
 from pipeline.contract import UserError
 from pipeline.push import Pushed, gcs
 from pipeline.push.serving_version import CHOICE_FILE, chosen, promote, rollback, serving
+from runners.pushed_models import base_of, find_line, lines, look
 
 MakeModel = Callable[..., Path]
 Push = Callable[..., Pushed]
@@ -176,3 +177,26 @@ def test_a_bucket_tells_its_folders_and_names(
     assert "" not in gcs.names(version.path)
     with gcs.downloaded(version) as folder:
         assert (folder / "saved_model.pb").read_bytes() == b"graph"
+
+
+def test_versions_of_a_bucket_are_listed_as_the_command_does(
+    tmp_path: Path, bucket: storage.Bucket, make_model: MakeModel, push: Push
+) -> None:
+    base = base_of(tmp_path, "gs://models/")
+    older, newer = (push(BUCKET, make_model(tmp_path / name, name)).version.number for name in "ab")
+    rollback(find_line(base, "clv", version=older))
+    bucket.blob(f"clv/{newer}/words").upload_from_string(b"more")
+    assert lines(base, "clv") == ["clv"]
+    assert lines("gs://models/clv/x") == []
+    seen = [(each.version, each.serves, each.champion, each.problem) for each in look(tmp_path, base, "clv").versions]
+    assert seen == [(older, True, None, ""), (newer, False, None, f"{BUCKET}/{newer} with other files: words")]
+
+
+def test_a_chosen_version_that_is_gone_is_never_replaced_silently_in_a_bucket(
+    tmp_path: Path, bucket: storage.Bucket, make_model: MakeModel, push: Push
+) -> None:
+    older, newer = (push(BUCKET, make_model(tmp_path / name, name)).version.number for name in "ab")
+    rollback(BUCKET)
+    bucket.blob(f"clv/{older}/saved_model.pb").delete()
+    with pytest.raises(UserError, match=f"version {older} at {BUCKET}; received versions there: {newer}"):
+        serving(BUCKET)
