@@ -17,7 +17,7 @@ from runners.serving.loaded import Columns, Signature, rows_of
 from runners.serving.shapley import LEAST_PATHS, Plan, plan
 
 PATHS = 50
-"""What Vertex AI allows at most. With up to eight inputs the paths would pass through all coalitions, and the answer is exact."""
+"""What Vertex AI allows at most. They would pass through all coalitions of up to eight inputs: the answer is exact."""
 EVALUATIONS = 8192
 """Rows that the model is asked about at once, at most: 32 explained rows of 8 inputs."""
 

@@ -70,18 +70,21 @@ def plan(players: int, paths: int, seed: int = 0) -> Plan:
 
 
 class AllCoalitions:
-    """Exact: all 2^players coalitions."""
+    """Exact: all 2^players coalitions; player p is in those whose number has the bit p."""
 
     def __init__(self, players: int) -> None:
         self.coalitions = (np.arange(2**players)[:, None] >> np.arange(players) & 1).astype(bool)
 
     def shares(self, worths: NDArray[Any]) -> Shares:
-        """As in `Plan`. A coalition S counts for those in it with (|S| - 1)! (n - |S|)! / n!, else against them."""
+        """As in `Plan`. Of n players' orders, |S|! (n - |S| - 1)! / n! have exactly the coalition S before a player."""
+        worths = worths.astype(np.float64)
         players = self.coalitions.shape[1]
-        share = np.array([factorial(k) * factorial(players - 1 - k) / factorial(players) for k in range(players)])
-        sizes = self.coalitions.sum(axis=1, keepdims=True)
-        weights = np.where(self.coalitions, share[sizes - 1], -share[np.minimum(sizes, players - 1)])
-        values = worths.astype(np.float64) @ weights
+        odds = np.array([factorial(k) * factorial(players - 1 - k) / factorial(players) for k in range(players)])
+        values = np.empty((len(worths), players))
+        for player in range(players):
+            before = np.flatnonzero(~self.coalitions[:, player])
+            gains = worths[:, before + 2**player] - worths[:, before]
+            values[:, player] = gains @ odds[self.coalitions[before].sum(axis=1)]
         return Shares(values, np.zeros_like(values))
 
 

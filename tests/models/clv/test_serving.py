@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from models.clv import features, preprocessing, serving, trainer
+from models.clv import MODEL, features, preprocessing, serving, trainer
 from models.clv.training_settings import Training
+from pipeline.contract import Explanation
+from runners.serving.explaining import explain
 
 ROWS = 50
 TF1_LOADER = """
@@ -82,6 +84,28 @@ def test_examples_are_answered_as_raw_features_are(signatures: Any, table: Any, 
     answer = signatures[signature](examples=tf.constant(_examples(raw)))
     for name in features.OUTPUTS:
         np.testing.assert_allclose(answer[name], expected[name], rtol=1e-6)
+
+
+def test_an_explanation_starts_from_a_customer_who_is_average_and_ends_at_the_answer(
+    signatures: Any, table: Any
+) -> None:
+    def ask(signature: str, columns: Any) -> Any:
+        tensors = {name: tf.constant(columns[name], kind) for name, kind in serving.input_types().items()}
+        return {name: answer.numpy() for name, answer in signatures[signature](**tensors).items()}
+
+    assert isinstance(MODEL.explanation, Explanation)
+    columns = {name: table[name][:ROWS] for name in features.INPUTS}
+    answer = ask("serving_default", columns)
+    explained = explain(ask, MODEL.explanation, columns)
+    average = {name: np.expm1(np.log1p(table[name]).mean(keepdims=True)) for name in features.NUMERIC_INPUTS}
+    near = ask("serving_default", {**average, features.COUNTRY: np.array([b""], object)})[features.FUTURE]
+    assert explained[0].baseline == pytest.approx(near[0], rel=0.2)
+    for row, why in enumerate(explained):
+        assert why.approximation_error == 0
+        assert why.instance == pytest.approx(answer[features.TOTAL][row], rel=1e-5)
+        assert why.baseline + sum(why.features.values()) == pytest.approx(why.instance, rel=1e-5)
+    past = [why.features[features.PAST] for why in explained]
+    assert np.corrcoef(past, columns[features.PAST])[0, 1] > 0.9
 
 
 def test_transform_features_shows_what_the_network_is_fed_with(signatures: Any, table: Any) -> None:
