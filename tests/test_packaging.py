@@ -77,10 +77,14 @@ def run(*command: object, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*map(str, command)], cwd=cwd, env=env, capture_output=True, text=True, check=False)
 
 
-def test_the_wheel_ships_sql_and_schemas_and_no_tests(wheel: Path) -> None:
+def test_the_wheel_ships_sql_schemas_and_pages_and_no_tests(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     for name in ("models/clv/features.sql", "schema/clv/schema.pbtxt", "pipeline/dag.py", "runners/cli.py"):
         assert name in names
+    for name in ("models/clv/page.html", "models/colorizer/page.html"):
+        assert name in names
+    for name in ("page.html", "page_frame.html", "page.css", "page.js"):
+        assert f"runners/serving/{name}" in names
     tops = {name.partition("/")[0] for name in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"models", "pipeline", "runners", "schema"}
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-from importlib import import_module
-from importlib.util import find_spec
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -13,7 +11,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.convertors import Convertor, register_url_convertor
 from starlette.exceptions import HTTPException
 
-from runners.serving import openapi, tf_serving, vertex_routes
+from runners.serving import openapi, pages, tf_serving, vertex_routes
 from runners.serving.access_log import AccessLog
 from runners.serving.limits import Bodies
 from runners.serving.refusals import Refused, response
@@ -91,7 +89,11 @@ def _add_health(app: FastAPI, served: Served, health_route: str) -> None:
 def _add_pages(app: FastAPI, served: Served) -> None:
     async def page() -> Response:
         """A page for people."""
-        return HTMLResponse(_page(served))
+        return HTMLResponse(pages.page(served.model))
+
+    async def about() -> Response:
+        """Which version answers, and what it was trained on."""
+        return JSONResponse(pages.about(served.current.manifest))
 
     async def description() -> Response:
         """This document."""
@@ -102,15 +104,9 @@ def _add_pages(app: FastAPI, served: Served) -> None:
         return HTMLResponse(openapi.page(openapi.document(app, served)))
 
     app.add_api_route("/", page, tags=["Pages"], response_class=HTMLResponse)
+    app.add_api_route("/about", about, tags=["Pages"], **operation("Object", "Error"))
     app.add_api_route("/openapi.json", description, tags=["Pages"], **operation("Object", "Error"))
     app.add_api_route("/docs", docs, tags=["Pages"], response_class=HTMLResponse)
-
-
-def _page(served: Served) -> str:
-    if find_spec("runners.serving.pages"):
-        text: str = import_module("runners.serving.pages").page(served.model)
-        return text
-    return f"<!doctype html><title>{served.model.name}</title><p>{served.model.title}: see /docs"
 
 
 async def _refused(request: Request, error: Any) -> Response:
