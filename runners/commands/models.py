@@ -124,8 +124,8 @@ def _notes(line: Line) -> Iterator[str]:
     choice = line.choice
     if choice and choice.version != choice.instead_of:
         yield f"Version {choice.version} serves although {choice.instead_of} is there: {choice.why} of {choice.at}."
-    if line.versions and line.versions[0].champion is None:
-        yield "Which one is the champion, this root does not know: it was pushed from another one."
+    if line.versions and not any(version.champion for version in line.versions):
+        yield "None of these is known to this root as the champion of its next run."
     if line.problem:
         yield f"Problem: {line.problem}"
     for version in line.versions:

@@ -18,6 +18,8 @@ from runners.serving.telemetry import Telemetry
 
 REQUEST_ID = b"x-request-id"
 NO_ROUTE = "none"
+CLIENT_LEFT = 499
+"""What nginx notes where nobody was there to be answered."""
 
 
 class AccessLog:
@@ -54,7 +56,7 @@ class AccessLog:
                     scope, receive, noting
                 )
         finally:
-            self._note(scope, status, time.perf_counter() - began, number)
+            self._note(scope, status or CLIENT_LEFT, time.perf_counter() - began, number)
 
     def _note(self, scope: Scope, status: int, seconds: float, number: str) -> None:
         route, method = _route(scope), _method(scope)

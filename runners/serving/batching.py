@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from numpy.typing import NDArray
 
 from runners.serving.loaded import Columns, LoadedModel, concatenate, rows_of
-from runners.serving.refusals import busy
+from runners.serving.refusals import Refused, busy
 from runners.serving.settings import ServeSettings
 from runners.serving.telemetry import Telemetry
 
@@ -56,19 +56,27 @@ class Batcher:
 
         Raises:
           ValueError: TensorFlow refuses the values.
-          Refused: too many rows wait already.
+          Refused: too many rows wait already, or the answer is too large.
         """
         rows, most = rows_of(columns), self.settings.max_batch_rows
         if self.rows + rows > self.settings.max_queued_rows:
             raise busy(f"{self.rows} rows wait for the model already, of at most {self.settings.max_queued_rows}")
         parts = [{n: v[first : first + most] for n, v in columns.items()} for first in range(0, rows, most)]
         waiting = [self._put(loaded, signature, part) for part in parts]
+        answers: list[Answer] = []
         try:
-            answers = await asyncio.gather(*waiting)
+            for one in waiting:
+                answers.append(await one)
+                self._check_size(answers)
         finally:
             for one in waiting:  # Nobody wants the rest of a request that was refused or given up.
                 one.cancel()
         return answers[0] if len(answers) == 1 else concatenate(list(answers))
+
+    def _check_size(self, answers: list[Answer]) -> None:
+        values, most = sum(array.size for one in answers for array in one.values()), self.settings.max_answer_values
+        if values > most:
+            raise Refused(413, f"the answer has more than {most} numbers; ask in several requests")
 
     def close(self) -> None:
         """Ends the threads, once they are done."""

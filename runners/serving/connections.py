@@ -13,6 +13,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from runners.serving.settings import ServeSettings
 
+HEAD_BYTES = 64 * 1024
+"""Greatest head of a request. The parser has no limit of its own."""
+
 
 class BoundedProtocol(HttpToolsProtocol):
     """A connection that may wait only for so long, among others that may be only so many.
@@ -26,6 +29,8 @@ class BoundedProtocol(HttpToolsProtocol):
     """Of one server, the one that has waited for longest first."""
 
     _limit: asyncio.TimerHandle | None = None
+    _in_head = False
+    _head_bytes = 0
 
     def connection_made(self, transport: Any) -> None:
         """A client is there: it gets a place, and time for a head."""
@@ -37,11 +42,24 @@ class BoundedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Something came; if it began a head between requests, the time for it runs."""
         super().data_received(data)
-        if self in self.waiting and self._limit is None and not self._has_head():
+        if self not in self.waiting:
+            return
+        if self._in_head:
+            self._head_bytes += len(data)
+            if self._head_bytes > HEAD_BYTES:
+                self._close()
+                return
+        if self._limit is None and not self._is_asked():
             self._waits(self.settings.head_timeout_s)
+
+    def on_message_begin(self) -> None:
+        """A head begins."""
+        self._in_head, self._head_bytes = True, 0
+        super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         """A head is whole: the body has a limit of its own, where it is read."""
+        self._in_head = False
         self._stop_clock()
         super().on_headers_complete()
 
@@ -64,7 +82,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self.waiting.pop(self, None)
         super().connection_lost(exc)
 
-    def _has_head(self) -> bool:
+    def _is_asked(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
 
     def _waits(self, seconds: float | None) -> None:

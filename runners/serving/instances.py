@@ -174,6 +174,7 @@ def _array(tensor: Tensor, values: list[Any]) -> NDArray[Any]:
         array = np.asarray(values, tensor.dtype)
     except (ValueError, OverflowError):
         raise BadInstances(f"{tensor.name}: expected the same lengths in all instances; ask them one by one") from None
+    # An empty list has fewer axes than its type.
     fits = array.ndim == len(tensor.shape) and array.size
     if not fits or any(want not in (None, got) for want, got in zip(tensor.shape, array.shape, strict=True)):
         raise BadInstances(f"{tensor.name}: expected the shape {_shape(tensor)}, received {list(array.shape[1:])}")

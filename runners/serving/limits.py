@@ -19,8 +19,18 @@ from runners.serving.settings import ServeSettings
 LARGE = 64 * 1024
 """Bodies of so many bytes are read as JSON in a thread, so that nobody waits for it."""
 
-MAGIC = {b"\x89PNG\r\n\x1a\n": "PNG", b"\xff\xd8\xff": "JPEG", b"GIF8": "GIF"}
-"""How compressed pictures begin that TensorFlow decodes. (A BMP must hold all its pixels, or is refused.)"""
+JPEG_XL = "JPEG XL"
+"""TensorFlow 2.21 decodes it; what it would decode to, nothing here can tell."""
+
+MAGIC = {
+    b"\x89PNG\r\n\x1a\n": "PNG",
+    b"\xff\xd8\xff": "JPEG",
+    b"GIF8": "GIF",
+    b"RIFF": "WEBP",
+    b"\xff\x0a": JPEG_XL,
+    b"\x00\x00\x00\x0cJXL ": JPEG_XL,
+}
+"""How compressed pictures begin that some TensorFlow decodes. (A BMP must hold all its pixels, or is refused.)"""
 
 
 class Bodies:
@@ -108,7 +118,7 @@ def check_size(columns: Columns, settings: ServeSettings, max_rows: int) -> None
 
 def _pixels(value: bytes) -> int:
     """Pixels of an encoded picture, or of those in a tf.Example; 0 of anything else."""
-    kind = next((name for magic, name in MAGIC.items() if value.startswith(magic)), None)
+    kind = _kind(value)
     if kind:
         return _pixels_of(value, kind)
     if any(magic in value for magic in MAGIC):
@@ -117,12 +127,19 @@ def _pixels(value: bytes) -> int:
             example.ParseFromString(value)
         except Exception:  # No tf.Example: protobuf's implementations differ in what they raise.
             return 0
-        found = (one for feature in example.features.feature.values() for one in feature.bytes_list.value)
-        return sum(_pixels_of(one, kind) for one in found for magic, kind in MAGIC.items() if one.startswith(magic))
+        found = [one for feature in example.features.feature.values() for one in feature.bytes_list.value]
+        return sum(_pixels_of(one, kind) for one in found if (kind := _kind(one)))
     return 0
 
 
+def _kind(value: bytes) -> str | None:
+    kind = next((name for magic, name in MAGIC.items() if value.startswith(magic)), None)
+    return None if kind == "WEBP" and value[8:12] != b"WEBP" else kind
+
+
 def _pixels_of(picture: bytes, kind: str) -> int:
+    if kind == JPEG_XL:
+        raise Refused(400, "pictures in JPEG XL are not taken; PNG, JPEG, GIF and BMP are")
     try:
         with Image.open(io.BytesIO(picture), formats=[kind]) as opened:
             return opened.width * opened.height * int(getattr(opened, "n_frames", 1))

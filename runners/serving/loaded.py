@@ -126,10 +126,12 @@ def _tensors(specs: Mapping[str, Any]) -> dict[str, Tensor]:
 
 
 def _reason(message: str) -> str:
-    """What TensorFlow says, less where in its graph."""
-    place = ("Graph execution error", "Detected at node", "<stack traces", "[[", "File ")
-    told = [line.strip() for line in message.splitlines() if line.strip() and not line.strip().startswith(place)]
-    return " ".join(told)[:300] or "TensorFlow refuses it and does not say why"
+    """The line of TensorFlow's message that says what is wrong: above the node's name, below where it was defined."""
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    nodes = [place for place, line in enumerate(lines) if line.startswith("[[")]
+    if not lines:
+        return "TensorFlow refuses it and does not say why"
+    return lines[max(nodes[0] - 1, 0) if nodes else 0]
 
 
 def rows_of(columns: Columns) -> int:

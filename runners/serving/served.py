@@ -26,6 +26,9 @@ from runners.serving.warming import warm_up
 
 logger = logging.getLogger("pipelines.serve")
 
+FEW = 16
+"""Rows that are looked at without a thread: pictures take a moment each."""
+
 Answer = dict[str, NDArray[Any]]
 
 
@@ -95,7 +98,10 @@ class Served:
           Refused: with the status and the words for the client.
         """
         loaded = self.version(version)
-        check_size(columns, self.settings, self.settings.max_rows)
+        if rows_of(columns) > FEW:
+            await asyncio.to_thread(check_size, columns, self.settings, self.settings.max_rows)
+        else:
+            check_size(columns, self.settings, self.settings.max_rows)
         answer = await self._in_time(loaded, self._batcher.ask(loaded, signature, columns))
         self.telemetry.predictions.labels(signature).inc(rows_of(columns))
         return answer, loaded

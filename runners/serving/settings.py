@@ -22,6 +22,7 @@ class ServeSettings(BaseModel):
       max_paths: most permutations that an explanation may draw.
       max_pixels: most pixels of all encoded pictures of a request, by their headers; 413 beyond.
       max_values: most numbers of all tensors of a request; 413 beyond.
+      max_answer_values: most numbers of an answer; 413 beyond.
       max_batch_rows: most rows that the model is asked about at once. Larger requests are asked about in parts.
       max_queued_rows: most rows that wait for the model; 429 beyond.
       max_connections: connections that may be open. Beyond, the one closes that has been idle for longest.
@@ -44,6 +45,7 @@ class ServeSettings(BaseModel):
     max_paths: int = Field(default=100, gt=0)
     max_pixels: int = Field(default=16_000_000, gt=0)
     max_values: int = Field(default=2_000_000, gt=0)
+    max_answer_values: int = Field(default=8_000_000, gt=0)
     max_batch_rows: int = Field(default=64, gt=0)
     max_queued_rows: int = Field(default=20_000, gt=0)
     max_connections: int = Field(default=1000, gt=0)

@@ -75,6 +75,8 @@ def _explain(served: Served, bodies: Bodies) -> Any:
         loaded = served.current
         with bodies.holding() as held:
             body = fields(await held.json(request), EXPLAIN_FIELDS)
+            if body.get("deployedModelId") not in (None, "", str(loaded.version)):
+                raise Refused(404, f"expected {loaded.version} as deployedModelId, the version that answers")
             explanation = _explanation(served, loaded)
             parameters = fields(_object(body.get("parameters")), ("paths", "seed"))
             most = served.settings.max_paths
@@ -151,8 +153,10 @@ def _path_count(body: dict[str, Any], otherwise: int) -> Any:
     """Vertex AI's own place for the number of permutations."""
     found: Any = body.get("explanationSpecOverride") or {}
     for name in ("parameters", "sampledShapleyAttribution", "pathCount"):
-        found = found.get(name) if isinstance(found, dict) else None
-    return otherwise if found is None else found
+        if not isinstance(found, dict):
+            raise Refused(400, f"expected an object around {name} in explanationSpecOverride")
+        found = found.get(name, {})
+    return otherwise if found == {} else found
 
 
 def _integer(parameters: dict[str, Any], name: str, otherwise: Any, least: int, most: int) -> int:

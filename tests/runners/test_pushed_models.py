@@ -66,7 +66,7 @@ def test_versions_are_listed_with_what_the_gates_measured(push: Push, tmp_path: 
     assert "odd undefined" in said
     assert "mae" not in said  # It has no bound.
     assert "colorizer" not in said
-    assert "Which one is the champion, this root does not know" in said
+    assert "None of these is known to this root as the champion" in said
     (line,) = listed("clv")
     assert (line["choice"], line["destination"]) == (None, str(tmp_path / "runs/pushed/clv-main-horizon_days-91"))
     last = line["versions"][-1]

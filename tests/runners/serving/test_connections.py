@@ -33,7 +33,7 @@ def url(clv_destination: Path) -> Iterator[str]:
 
 def connect(url: str) -> socket.socket:
     parts = urlsplit(url)
-    return socket.create_connection((parts.hostname, parts.port), timeout=20)
+    return socket.create_connection((parts.hostname or "", parts.port or 0), timeout=20)
 
 
 def exchange(url: str, sent: bytes) -> bytes:

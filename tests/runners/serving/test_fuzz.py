@@ -6,6 +6,8 @@ bytes are a picture or a tf.Example.
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
@@ -25,7 +27,7 @@ def test_the_server_answers_as_its_document_says(
     model: str, mode: GenerationMode, request: pytest.FixtureRequest
 ) -> None:
     url: str = request.getfixturevalue(f"{model}_url")
-    schema = schemathesis.openapi.from_url(f"{url}/openapi.json")
+    schema: Any = schemathesis.openapi.from_url(f"{url}/openapi.json")
     if not isinstance(find_model(model).explanation, Explanation):  # The document says that no request will do.
         schema = schema.exclude(path_regex="explain")
     refused = schema.config.checks.negative_data_rejection
@@ -44,7 +46,7 @@ def test_the_server_answers_as_its_document_says(
             suppress_health_check=list(HealthCheck),
         )
         @given(case=operation.as_strategy(generation_mode=mode))
-        def fuzz(case: Case) -> None:
+        def fuzz(case: Case[Any]) -> None:
             case.call_and_validate(timeout=60, excluded_checks=[positive_data_acceptance])
 
         fuzz()

@@ -209,6 +209,21 @@ def test_frames_of_an_animation_count(colorizer_url: str) -> None:
     assert (answer.status_code, "20000000" in answer.text) == (413, True)
 
 
+def test_an_answer_of_too_many_numbers_is_not_made(colorizer_destination: Path) -> None:
+    model, body = find_model("colorizer"), {"instances": [[[[0.5]] * 20] * 20] * 5}
+    with running(colorizer_destination, model, max_answer_values=5000, max_batch_rows=2) as url:
+        answer = requests.post(f"{url}/predict", json=body, timeout=PATIENCE_S)
+    assert (answer.status_code, "5000 numbers" in answer.text) == (413, True)
+
+
+def test_a_head_without_an_end_is_not_read(strict_url: str) -> None:
+    with _connect(strict_url) as client:
+        client.sendall(b"GET / HTTP/1.1\r\nX: " + b"x" * 40_000)
+        time.sleep(0.1)
+        client.sendall(b"x" * 40_000)
+        assert _is_closed(client)
+
+
 def test_the_access_log_tells_nothing_of_customers(clv_url: str, capfd: pytest.CaptureFixture[str]) -> None:
     secret = "Wakanda"
     answer = requests.post(

@@ -122,6 +122,11 @@ def test_all_others_are_refused_as_google_does(clv_url: str, path: str, body: An
     assert words in error["message"]
 
 
+@pytest.mark.parametrize("picture", [[], [[]], [[[]]], [[[0.5, 0.5]]], [[[0.5]], [[0.5], [0.5]]]])
+def test_numbers_that_are_no_picture_are_refused(colorizer_url: str, picture: Any) -> None:
+    assert "gray: expected" in _post(colorizer_url, "/predict", {"instances": [picture]}, 400)["error"]["message"]
+
+
 def test_what_is_not_explained_is_said(colorizer_url: str) -> None:
     error = _post(colorizer_url, f"{VERTEX}:explain", {"instances": [[[[0.5]]]]}, 400)["error"]
     assert str(find_model("colorizer").explanation) in error["message"]
@@ -129,7 +134,10 @@ def test_what_is_not_explained_is_said(colorizer_url: str) -> None:
 
 def test_a_refusal_of_tensorflow_is_a_mistake_of_the_client(clv_url: str) -> None:
     body = {"instances": ["no example"], "signature_name": "serving_examples"}
-    assert "refuses" in _post(clv_url, "/v1/models/clv:predict", body, 400)["error"]
+    assert (
+        "refuses the values: Could not parse example input"
+        in _post(clv_url, "/v1/models/clv:predict", body, 400)["error"]
+    )
 
 
 def test_health_tells_the_version(clv_url: str) -> None:
