@@ -165,7 +165,7 @@ def _questions(model: LoadedModel) -> tuple[dict[str, Columns], dict[str, Column
     questions: dict[str, Columns] = {}
     answers: dict[str, Columns] = {}
     for name, signature in model.signatures.items():
-        columns = _rows(signature, draw)
+        columns = drawn_rows(signature, draw)
         try:
             answers[name] = model.ask(name, columns)
         except ValueError:  # Such as a tf.Example without the picture that it must have.
@@ -174,12 +174,13 @@ def _questions(model: LoadedModel) -> tuple[dict[str, Columns], dict[str, Column
     return questions, answers
 
 
-def _rows(signature: Signature, draw: np.random.Generator) -> Columns:
-    return {name: _drawn(tensor, draw) for name, tensor in signature.inputs.items()}
+def drawn_rows(signature: Signature, draw: np.random.Generator, rows: int = ROWS) -> Columns:
+    """Returns so many rows that a signature may be asked about, without any meaning."""
+    return {name: _drawn(tensor, draw, rows) for name, tensor in signature.inputs.items()}
 
 
-def _drawn(tensor: Tensor, draw: np.random.Generator) -> NDArray[Any]:
-    shape = [ROWS, *(SIDE if side is None else side for side in tensor.shape[1:])]
+def _drawn(tensor: Tensor, draw: np.random.Generator, rows: int) -> NDArray[Any]:
+    shape = [rows, *(SIDE if side is None else side for side in tensor.shape[1:])]
     if tensor.dtype == "string":
         values = np.empty(shape, object)
         values[...] = _picture(draw) if tensor.name.endswith("_bytes") else b""
