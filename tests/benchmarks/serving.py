@@ -1,8 +1,8 @@
 """What serving costs beyond a bare call of the SavedModel: online, under load, and in batches. As a table in Markdown.
 
 Each round measures, in turn: bare calls about one row, and the same row through the server, one client, one connection;
-64 connections at once; bare calls about batches of rows, and the same rows from a file to a file, as `pipelines predict`
-does it. So what else the machine does hits both sides of a ratio. The bare call is what nobody can do without: rows to
+64 connections at once; bare calls about batches of rows, and the same rows from a file to a file as `pipelines predict`
+does. So what else the machine does hits both sides of a ratio. The bare call is what nobody can do without: rows to
 tensors, the signature, tensors to numbers.
 
 Usage: python tests/benchmarks/serving.py [--root runs] [--rounds 5] [--requests 400] [--clients 64] [--rows 50000]
