@@ -11,6 +11,7 @@ import json
 import sys
 import time
 from pathlib import Path
+from typing import cast
 
 try:
     from uvloop import install
@@ -46,8 +47,7 @@ class Client(asyncio.Protocol):
         self.done = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)
         self._ask()
 
     def _ask(self) -> None:

@@ -26,14 +26,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import tensorflow as tf
 from load_client import request_bytes, whole_response
 
 from pipeline.contract import find_model
 from runners.batch.predicting import predict_to_file
 from runners.batch.sources import open_file
 from runners.model_commands import find_pushed
-from runners.serving.loaded import Columns, LoadedModel
+from runners.serving.loaded import Columns, LoadedModel, quiet_tensorflow
 from runners.serving.prebuilt import drawn_rows
 
 PIPELINES = Path(sys.executable).parent / "pipelines"
@@ -111,7 +110,7 @@ def asker(port: int, request: bytes) -> Callable[[], None]:
 def under_load(port: int, body: Path, clients: int, seconds: float) -> Numbers:
     """Asks from a process of its own."""
     command = [sys.executable, str(CLIENT), str(port), PREDICT, str(body), str(clients), str(seconds)]
-    told: Numbers = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    told: Numbers = json.loads(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
     return told
 
 
@@ -124,6 +123,7 @@ def rows_per_second(call: Callable[[], Any], rows: int) -> float:
 
 def bare_call(folder: Path) -> Callable[[Columns], Any]:
     """Returns what asks a SavedModel about a batch, without any of the product."""
+    tf = quiet_tensorflow()
     model = tf.saved_model.load(str(folder))
     signature = model.signatures[DEFAULT]
     types = {name: spec.dtype for name, spec in signature.structured_input_signature[1].items()}
