@@ -96,7 +96,7 @@ class VertexModels:
             version_aliases=[_alias(version), "default"],
             version_description=describe(version, manifest),
             artifact_uri=version.path,
-            container_spec=_container(self.vertex, manifest.model),
+            container_spec=container(self.vertex, manifest.model),
             labels={**self.vertex.labels, "pushed_version": str(version.number)},
             encryption_spec=self._encryption(),
         )
@@ -135,8 +135,8 @@ class VertexModels:
         return vertex_ai.EncryptionSpec(kms_key_name=key) if key else None
 
 
-def _container(vertex: Vertex, model: str) -> Any:
-    """What serves: a prebuilt server knows all by itself, `pipelines serve` is told what and where."""
+def container(vertex: Vertex, model: str) -> Any:
+    """Returns what serves a model: a prebuilt server knows all by itself, `pipelines serve` is told what and where."""
     image = vertex.push.serving_image
     if vertex.push.server == "prebuilt":
         return vertex_ai.ModelContainerSpec(image_uri=image or serving_image(vertex.region))

@@ -126,7 +126,7 @@ def ask_elsewhere(model: LoadedModel, python: str, version: str) -> Iterator[Fin
     yield Finding("loading", True, f"TensorFlow {told['tensorflow']} loads it as a C++ server does")
     for name in questions:
         there = {key: _unpacked(value) for key, value in told["answers"][name].items()}
-        yield _difference(name, here[name], there)
+        yield difference(name, here[name], there)
     for name in sorted(set(model.signatures) - set(questions)):
         yield Finding(name, True, "was not asked: it answers no drawn rows")
 
@@ -198,7 +198,8 @@ def _picture(draw: np.random.Generator) -> bytes:
     return file.getvalue()
 
 
-def _difference(name: str, here: Columns, there: Columns) -> Finding:
+def difference(name: str, here: Columns, there: Columns) -> Finding:
+    """Compares what a signature answers here and there, tensor by tensor."""
     greatest = max((_relative(value, there.get(key)), key) for key, value in here.items())
     message = f"answers to {ROWS} drawn rows differ by {greatest[0]:.2g} at most"
     if greatest[0] > TOLERANCE:
