@@ -3,7 +3,8 @@
 Each round measures, in turn: bare calls about one row, and the same row through the server, one client, one connection;
 64 connections at once; bare calls about batches of rows, and the same rows from a file to a file as `pipelines predict`
 does. So what else the machine does hits both sides of a ratio. The bare call is what nobody can do without: rows to
-tensors, the signature, tensors to numbers.
+tensors, the signature, tensors to numbers. CPU-milliseconds, of all threads of the process that answers, hardly depend
+on what else the machine does.
 
 Usage: python tests/benchmarks/serving.py [--root runs] [--rounds 5] [--requests 400] [--clients 64] [--rows 50000]
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import socket
 import statistics
 import subprocess
@@ -48,8 +50,8 @@ Numbers = dict[str, float]
 
 
 @contextmanager
-def serving(model: str, folder: Path) -> Iterator[int]:
-    """Runs `pipelines serve` and lends its port once it is ready."""
+def serving(model: str, folder: Path) -> Iterator[tuple[int, int]]:
+    """Runs `pipelines serve` and lends its port and its process id once it is ready."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = int(free.getsockname()[1])
     command = [str(PIPELINES), "serve", model, "--version", str(folder), "--port", str(port)]
@@ -57,7 +59,7 @@ def serving(model: str, folder: Path) -> Iterator[int]:
         server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=log)
         try:
             wait_for(port, server)
-            yield port
+            yield port, server.pid
         finally:
             server.terminate()
             server.wait(60)
@@ -80,6 +82,12 @@ def wait_for(port: int, server: subprocess.Popen[bytes]) -> None:
             pass
         time.sleep(0.2)
     raise RuntimeError("the server did not become ready")
+
+
+def cpu_seconds(process: int | str = "self") -> float:
+    """Returns what a process has used until now, on Linux."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def milliseconds(call: Callable[[], Any], count: int) -> float:
@@ -146,7 +154,7 @@ def write_rows(columns: Columns, folder: Path) -> dict[str, Path]:
     return files
 
 
-def rounds(arguments: argparse.Namespace, port: int, folder: Path, work: Path) -> Iterator[Numbers]:
+def rounds(arguments: argparse.Namespace, port: int, server: int, folder: Path, work: Path) -> Iterator[Numbers]:
     """Yields what each round measures."""
     loaded, bare = LoadedModel.load(folder), bare_call(folder)
     signature = loaded.signatures[DEFAULT]
@@ -171,13 +179,18 @@ def rounds(arguments: argparse.Namespace, port: int, folder: Path, work: Path) -
         milliseconds(function, WARM)
     in_batches()
     for _ in range(arguments.rounds):
+        before = cpu_seconds()
         found = {"bare ms": milliseconds(lambda: bare(one), arguments.requests)}
+        found["bare CPU-ms"] = 1000 * (cpu_seconds() - before) / arguments.requests
+        before = cpu_seconds(server)
         found["served ms"] = milliseconds(ask, arguments.requests)
+        found["served CPU-ms"] = 1000 * (cpu_seconds(server) - before) / arguments.requests
         found |= under_load(port, body, arguments.clients, arguments.seconds)
         found["bare rows/s"] = rows_per_second(in_batches, arguments.rows)
         for kind in files:
             found[f"{kind} rows/s"] = rows_per_second(from_file(kind), arguments.rows)
-        found["online: served / bare p50"] = found["served ms"] / found["bare ms"]
+        for kind in ("ms", "CPU-ms"):
+            found[f"online: served / bare {kind}"] = found[f"served {kind}"] / found[f"bare {kind}"]
         for kind in files:
             found[f"batch: {kind} / bare rows/s"] = found[f"{kind} rows/s"] / found["bare rows/s"]
         yield found
@@ -195,8 +208,8 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=50_000, help="of the batch")
     arguments = parser.parse_args()
     folder = find_pushed(find_model(arguments.model), arguments.root)
-    with serving(arguments.model, folder) as port, tempfile.TemporaryDirectory() as work:
-        measured = list(rounds(arguments, port, folder, Path(work)))
+    with serving(arguments.model, folder) as server, tempfile.TemporaryDirectory() as work:
+        measured = list(rounds(arguments, *server, folder, Path(work)))
     print(f"| median of {arguments.rounds} rounds | | least .. greatest |\n|---|---|---|")
     for name in measured[0]:
         values = [found[name] for found in measured]
