@@ -14,6 +14,7 @@ from rich.markup import escape
 from pipeline.contract import Model, Query, UserError, find_model, load
 from pipeline.settings import make_settings
 from runners.commands import bigquery, cloud, compiling, jobs, models
+from runners.commands.check_container import check_container
 from runners.commands.explain import explain
 from runners.commands.rehearse import rehearse
 from runners.commands.serve import serve
@@ -231,6 +232,7 @@ app.command()(models.promote)
 app.command()(models.rollback)
 app.command()(serve)
 app.command()(explain)
+app.command("check-container")(check_container)
 
 
 def main() -> None:

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import fnmatch
+import inspect
 import re
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 import yaml
 
-from runners.options import ENVIRONMENTS
+from pipeline.push.registry_settings import Push, Vertex
+from pipeline.push.vertex import container
+from runners.cli import app
+from runners.options import ENVIRONMENTS, pairs
+from runners.serving.app import create_app
+from runners.serving.serving import PORT
+from runners.serving.settings import serve_settings
 from runners.tfx_lines import LINES
 from runners.vertex.settings import read_vertex
 
@@ -20,6 +28,7 @@ DEPLOY = PROJECT / "deploy"
 DOCKERFILE = (DEPLOY / "Dockerfile").read_text()
 LOCK = (PROJECT / "requirements.lock").read_text()
 TERRAFORM = "".join(path.read_text() for path in sorted((DEPLOY / "terraform").glob("*.tf")))
+SERVING_PAGE = PROJECT / "docs" / "serving-deploy.md"
 GLIBC = {"bookworm": (2, 36), "trixie": (2, 41)}
 """The C library of a Debian release."""
 
@@ -82,6 +91,7 @@ def test_the_last_stage_has_no_compiler_no_root_and_an_empty_folder() -> None:
     [
         (["run", "clv"], "pipelines run clv"),
         (["--help"], "pipelines --help"),
+        (["serve", "clv", "--host", "0.0.0.0"], "pipelines serve clv --host 0.0.0.0"),
         (["--id=1-1", "--logging_endpoint=localhost:1"], "boot --id=1-1 --logging_endpoint=localhost:1"),
     ],
 )
@@ -133,7 +143,9 @@ def test_the_environments_file_names_what_cloud_build_and_terraform_make() -> No
 # --- the project ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("page", sorted((PROJECT / "docs").glob("vertex*.md")), ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    "page", [*sorted((PROJECT / "docs").glob("vertex*.md")), SERVING_PAGE], ids=lambda page: page.name
+)
 def test_terraform_grants_every_role_and_enables_every_api_that_a_page_names(page: Path) -> None:
     named = set(re.findall(r"roles/[\w.]+\w|\w+\.googleapis\.com", page.read_text()))
     assert sorted(name for name in named if name not in TERRAFORM) == []
@@ -144,3 +156,42 @@ def test_terraform_is_pinned_and_its_bucket_is_private() -> None:
     assert "uniform_bucket_level_access = true" in TERRAFORM
     assert 'public_access_prevention    = "enforced"' in TERRAFORM
     assert not re.search(r"roles/(owner|editor|\w*\.?admin)\"", TERRAFORM), "no more than is needed"
+
+
+# --- serving -------------------------------------------------------------------------------------------
+
+
+def serve_command(arguments: list[str]) -> dict[str, Any]:
+    """What `pipelines` takes an image's arguments for."""
+    group = typer.main.get_command(app)
+    name, *rest = arguments
+    parsed: dict[str, Any] = group.commands[name].make_context(name, rest).params  # type: ignore[attr-defined]
+    return parsed
+
+
+def test_vertex_ai_starts_the_server_where_it_answers() -> None:
+    vertex = Vertex(project="p", region="europe-west4", image="images/nodes:1", push=Push(server="pipelines"))
+    spec = container(vertex, "clv")
+    taken = serve_command(list(spec.args))
+    assert (taken["model"], taken["host"], taken["port"]) == ("clv", "0.0.0.0", None), "the port comes in AIP_HTTP_PORT"
+    routes = inspect.signature(create_app).parameters
+    assert spec.predict_route == routes["predict_route"].default
+    assert spec.health_route == routes["health_route"].default
+    assert spec.ports[0].container_port == PORT
+
+
+def test_cloud_run_starts_the_server_and_waits_until_it_is_ready() -> None:
+    text = (DEPLOY / "terraform" / "serving.tf").read_text()
+    (arguments,) = re.findall(r"args = \[(.+)\]", text)
+    typed = [
+        word.strip('"') for word in arguments.replace("each.key", "clv").replace("each.value", "gs://b/f").split(", ")
+    ]
+    taken = serve_command(typed)
+    assert (taken["model"], taken["version"], taken["host"], taken["port"]) == ("clv", "gs://b/f", "0.0.0.0", None)
+    settings = serve_settings(pairs("--set", taken["assignments"]))
+    (clients,) = re.findall(r"max_instance_request_concurrency = (\d+)", text)
+    assert int(clients) <= settings.max_connections
+    health = inspect.signature(create_app).parameters["health_route"].default
+    assert re.findall(r'path = "(.+)"', text) == [health, health]
+    startup = dict(re.findall(r"(\w+)_\w+ += (\d+)", text[text.index("startup_probe") : text.index("liveness_probe")]))
+    assert int(startup["period"]) * int(startup["failure"]) <= 240, "Cloud Run waits no longer"

@@ -17,6 +17,7 @@ locals {
       "storage.googleapis.com",
     ],
     var.dataflow ? ["dataflow.googleapis.com"] : [],
+    length(var.serve) > 0 ? ["run.googleapis.com"] : [],
   )
   # Of the account that nodes and jobs run as, in the whole project; bucket, data set and images have their own below.
   roles = concat(

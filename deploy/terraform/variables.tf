@@ -38,3 +38,27 @@ variable "tensorboard" {
   type        = bool
   default     = false
 }
+
+variable "serve" {
+  description = "Model -> bucket folder of its pushed versions: what Cloud Run serves, such as { clv = \"gs://my-project-pipelines/models/clv-main-horizon_days-91\" }."
+  type        = map(string)
+  default     = {}
+}
+
+variable "serve_memory" {
+  description = "Of each instance that serves."
+  type        = string
+  default     = "4Gi"
+}
+
+variable "serve_max_instances" {
+  description = "Most instances that Cloud Run starts of each model."
+  type        = number
+  default     = 3
+}
+
+variable "serve_callers" {
+  description = "Who may ask the served models, such as user:me@example.com or allUsers."
+  type        = list(string)
+  default     = []
+}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
@@ -14,7 +16,9 @@ class Push(_Plain):
 
     Attributes:
       registry: whether each pushed version becomes a version in the Model Registry.
-      serving_image: of the container that serves it; Vertex's prebuilt one for TensorFlow if None.
+      server: `prebuilt`, a container that loads a SavedModel by itself; or `pipelines`, this project's image, which
+        runs `pipelines serve`.
+      serving_image: of that container; if None, Vertex's prebuilt one for TensorFlow, or the image of the nodes.
       endpoint: display name of the endpoint that the version is deployed to, made where it is missing; none if None.
         What is deployed is registered too, so `registry` must be on.
       machine: that serves.
@@ -23,6 +27,7 @@ class Push(_Plain):
     """
 
     registry: bool = False
+    server: Literal["prebuilt", "pipelines"] = "prebuilt"
     serving_image: str | None = None
     endpoint: str | None = None
     machine: str = "n1-standard-2"
@@ -49,6 +54,7 @@ class Vertex(_Plain):
       labels: of all that is made.
       encryption_key: full name of a customer-managed key.
       service_account: that deployed models run as.
+      image: of the nodes, which serves too if `push.server` says so.
       push: what is to be done.
     """
 
@@ -58,4 +64,5 @@ class Vertex(_Plain):
     labels: dict[str, str] = {}
     encryption_key: str | None = None
     service_account: str | None = None
+    image: str = ""
     push: Push = Push()

@@ -24,6 +24,9 @@ SERVING_IMAGE = "{continent}-docker.pkg.dev/vertex-ai/prediction/tf2-cpu.2-15:la
 """The newest of Vertex AI's prebuilt TensorFlow servers, which come in three multi-regions and as `latest` only:
 https://cloud.google.com/vertex-ai/docs/predictions/pre-built-containers (2026)."""
 
+PREDICT_ROUTE, HEALTH_ROUTE, PORT = "/predict", "/health", 8080
+"""Where `pipelines serve` answers in a container of Vertex AI."""
+
 UPLOAD_S, DEPLOY_S = 1800, 3600
 """How long Vertex AI may take, in seconds. A deployment starts machines and pulls an image."""
 
@@ -93,9 +96,7 @@ class VertexModels:
             version_aliases=[_alias(version), "default"],
             version_description=describe(version, manifest),
             artifact_uri=version.path,
-            container_spec=vertex_ai.ModelContainerSpec(
-                image_uri=self.vertex.push.serving_image or serving_image(self.vertex.region)
-            ),
+            container_spec=container(self.vertex, manifest.model),
             labels={**self.vertex.labels, "pushed_version": str(version.number)},
             encryption_spec=self._encryption(),
         )
@@ -132,6 +133,23 @@ class VertexModels:
     def _encryption(self) -> Any:
         key = self.vertex.encryption_key
         return vertex_ai.EncryptionSpec(kms_key_name=key) if key else None
+
+
+def container(vertex: Vertex, model: str) -> Any:
+    """Returns what serves a model: a prebuilt server knows all by itself, `pipelines serve` is told what and where."""
+    image = vertex.push.serving_image
+    if vertex.push.server == "prebuilt":
+        return vertex_ai.ModelContainerSpec(image_uri=image or serving_image(vertex.region))
+    # The place of the model comes in AIP_STORAGE_URI. It is downloaded and loaded before the server is ready.
+    ready = vertex_ai.Probe.HttpGetAction(path=HEALTH_ROUTE, port=PORT)
+    return vertex_ai.ModelContainerSpec(
+        image_uri=image or vertex.image,
+        args=["serve", model, "--host", "0.0.0.0"],
+        predict_route=PREDICT_ROUTE,
+        health_route=HEALTH_ROUTE,
+        ports=[vertex_ai.Port(container_port=PORT)],
+        startup_probe=vertex_ai.Probe(http_get=ready, period_seconds=10, timeout_seconds=5, failure_threshold=60),
+    )
 
 
 def model_id(pipeline: str) -> str:

@@ -147,6 +147,8 @@ def _push_config(
     if not vertex.push.registry:
         return {**told, "code": code}
     shared = {"project", "region", "api_endpoint", "labels", "encryption_key", "service_account", "push"}
+    if vertex.push.server == "pipelines":
+        shared.add("image")
     labelled = vertex.model_copy(update={"labels": {**vertex.labels, **MADE_BY}})
     return {**told, "code": code, "vertex": labelled.model_dump(mode="json", include=shared)}
 

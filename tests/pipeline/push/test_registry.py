@@ -57,6 +57,7 @@ def push(
         labels={"team": "shop"},
         encryption_key=KEY,
         service_account="serving@my-project.iam.gserviceaccount.com",
+        image="europe-docker.pkg.dev/mine/nodes:7",
         push=settings,
     )
     told = custom_config("tiny", Settings(gates=GateSettings()), pipeline="tiny-main", data_digest="d" * 16)
@@ -109,6 +110,26 @@ def test_two_pushes_are_two_versions_of_one_model(registry: Registry, tmp_path: 
 def test_an_image_of_ones_own_serves(registry: Registry, tmp_path: Path) -> None:
     push(registry, tmp_path, "a", Push(registry=True, serving_image="europe-docker.pkg.dev/mine/serving:7"))
     assert registry.models["tiny-main"][0]["containerSpec"] == {"imageUri": "europe-docker.pkg.dev/mine/serving:7"}
+
+
+@pytest.mark.parametrize(("image", "taken"), [(None, "nodes:7"), ("europe-docker.pkg.dev/mine/slim:2", "slim:2")])
+def test_this_projects_server_is_told_what_to_serve_and_where(
+    image: str | None, taken: str, registry: Registry, tmp_path: Path
+) -> None:
+    push(registry, tmp_path, "a", Push(registry=True, server="pipelines", serving_image=image))
+    assert registry.models["tiny-main"][0]["containerSpec"] == {
+        "imageUri": f"europe-docker.pkg.dev/mine/{taken}",
+        "args": ["serve", "tiny", "--host", "0.0.0.0"],
+        "ports": [{"containerPort": 8080}],
+        "predictRoute": "/predict",
+        "healthRoute": "/health",
+        "startupProbe": {
+            "httpGet": {"path": "/health", "port": 8080},
+            "periodSeconds": 10,
+            "timeoutSeconds": 5,
+            "failureThreshold": 60,
+        },
+    }
 
 
 def test_the_endpoint_is_made_and_new_versions_take_their_share(registry: Registry, tmp_path: Path) -> None:
