@@ -436,10 +436,13 @@ class Ranking(_Plain):
       as_of: settings key of the date up to which raw rows count.
       function: dotted path of `(table) -> table`: a pyarrow Table of all examples' features and of the outputs of
         `serving_default`, to the list, ranked.
+      subject: raw column, and feature, that says whom a row of the list is about: those who are not listed are
+        counted. None for nobody.
     """
 
     as_of: str
     function: str
+    subject: str | None = None
 
 
 class Command(_Plain):

@@ -171,7 +171,7 @@ def prepare(
     Raises:
       UserError: data or settings that cannot be used.
     """
-    root = _made(root)
+    root = make_root(root)
     line: Mapping[str, Any] = {"data": {"line": SAMPLE_LINE}} if data is None else {}
     settings = make_settings(model, line, *layers)
     path = data or sample(model, root)
@@ -183,7 +183,8 @@ def prepare(
     return Run(model, settings, raw, root, use_cache)
 
 
-def _made(root: Path) -> Path:
+def make_root(root: Path) -> Path:
+    """Returns the folder that receives everything that runs write, made where it is missing."""
     try:
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -6,7 +6,7 @@ from models.clv import features
 from models.clv.dataset import DATASET
 from models.clv.settings import ClvSettings
 from models.clv.source import SOURCE
-from pipeline.contract import Explanation, Metric, Model
+from pipeline.contract import Explanation, Metric, Model, Ranking
 
 MODEL = Model(
     name="clv",
@@ -44,4 +44,5 @@ MODEL = Model(
         why="a customer of whom nothing is known: the model counts an unknown number as the average of its training "
         "rows, an unknown country as one that it never saw, and an unknown past revenue as 0 in the total",
     ),
+    ranking=Ranking(as_of="features.cutoff", function="models.clv.ranking.rank", subject=features.CUSTOMER),
 )
