@@ -14,6 +14,7 @@ from rich.markup import escape
 from pipeline.contract import Model, Query, UserError, find_model, load
 from pipeline.settings import make_settings
 from runners.commands import bigquery, cloud, compiling, jobs
+from runners.commands.predict import predict
 from runners.commands.rehearse import rehearse
 from runners.commands.train import FLAGS, train
 from runners.model_commands import add_model_commands
@@ -224,6 +225,7 @@ for command in (jobs.submit, jobs.status, jobs.logs, jobs.cancel):
 app.add_typer(jobs.schedule, name="schedule")
 app.command("train", context_settings=FLAGS)(train)
 app.command()(cloud.teardown)
+app.command()(predict)
 
 
 def main() -> None:

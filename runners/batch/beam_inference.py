@@ -84,7 +84,7 @@ def _ordered(pattern: str) -> Iterator[bytes]:
 
 def _taking(logs: Iterator[bytes], signature: Signature) -> Ask:
     import tensorflow as tf
-    from tensorflow_serving.apis import prediction_log_pb2
+    from tensorflow_serving.apis import prediction_log_pb2  # type: ignore[import-untyped]
 
     def outputs(log: bytes) -> dict[str, Any]:
         told = prediction_log_pb2.PredictionLog.FromString(log).predict_log.response.outputs

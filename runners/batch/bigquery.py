@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from pipeline.ingestion.bigquery import PAGE_ROWS, BigQueryTable, checked, connect, patience, understood
-from runners.batch.rows import Rows, Source
+from runners.batch.rows import Source
 from runners.batch.sources import check_columns, of_batches
 from runners.serving.loaded import Signature
 

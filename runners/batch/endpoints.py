@@ -19,6 +19,8 @@ from runners.batch.predicting import Ask
 from runners.serving import instances
 from runners.serving.loaded import Columns, Signature, Tensor
 
+ROWS = 1000
+"""Rows in a request: Vertex AI's endpoints take 1.5 MB."""
 TRIES = 6
 """So often is a request tried again that a server has no room for (429, 503), or that it did not take (connecting)."""
 TIMEOUT_S = 60

@@ -28,10 +28,17 @@ class Counts(NamedTuple):
     bad: int
 
 
-def predict_to_file(source: Source, signature: Signature, ask: Ask, output: Path) -> Counts:
+def predict_to_file(source: Source, signature: Signature, ask: Ask, output: Path, at_once: int | None = None) -> Counts:
     """Writes a prediction for each good row of a source, in its order, and the others to `<output>.errors.jsonl`.
 
     Both files appear when everything is in them, or not at all.
+
+    Args:
+      source: the rows.
+      signature: what is asked.
+      ask: answers a batch.
+      output: .jsonl, .csv or .parquet.
+      at_once: most rows that are asked together; whole batches if None.
 
     Raises:
       UserError: the source cannot be read to its end, or the output not be written; none has a row.
@@ -40,14 +47,16 @@ def predict_to_file(source: Source, signature: Signature, ask: Ask, output: Path
         sink = open_sink(draft)
         try:
             bad = BadRows(output, draft.with_name("errors"), source.counted)
-            counts = predict(source, signature, ask, sink, bad)
+            counts = predict(source, signature, ask, sink, bad, at_once)
         finally:
             sink.close()
         publish_errors(bad)
     return counts
 
 
-def predict(source: Source, signature: Signature, ask: Ask, sink: Sink, bad: BadRows) -> Counts:
+def predict(
+    source: Source, signature: Signature, ask: Ask, sink: Sink, bad: BadRows, at_once: int | None = None
+) -> Counts:
     """Passes all rows of a source through `ask`: predictions to `sink`, what gets none to `bad`.
 
     Raises:
@@ -57,8 +66,9 @@ def predict(source: Source, signature: Signature, ask: Ask, sink: Sink, bad: Bad
     with progress(source.total) as advance:
         for rows in source.batches:
             refused = list(rows.unreadable)
-            for indices, answer in _answers(signature, rows, ask, refused.append):
-                sink.write(rows.kept_at(indices), answer)
+            for indices, answer in _answers(signature, rows, ask, refused.append, at_once):
+                # TensorFlow gives them in another order each time.
+                sink.write(rows.kept_at(indices), {name: answer[name] for name in signature.outputs})
                 predicted += len(indices)
             bad.write(refused)
             advance(len(rows) + len(rows.unreadable))
@@ -76,10 +86,13 @@ def publish_errors(bad: BadRows) -> None:
 
 
 def _answers(
-    signature: Signature, rows: Rows, ask: Ask, refuse: Callable[[BadRow], None]
+    signature: Signature, rows: Rows, ask: Ask, refuse: Callable[[BadRow], None], at_once: int | None
 ) -> Iterator[tuple[NDArray[np.int64], Columns]]:
     for indices, columns in parts(signature, rows, refuse):
-        yield from bisected(ask, columns, indices, lambda index, reason: refuse(rows.bad(index, reason)))
+        for start in range(0, len(indices), at_once or len(indices)):
+            some = slice(start, start + (at_once or len(indices)))
+            batch = {name: column[some] for name, column in columns.items()}
+            yield from bisected(ask, batch, indices[some], lambda index, reason: refuse(rows.bad(index, reason)))
 
 
 def bisected(
@@ -96,7 +109,7 @@ def bisected(
         for half in (slice(middle), slice(middle, None)):
             yield from bisected(ask, {name: column[half] for name, column in columns.items()}, indices[half], refuse)
         return
-    if answer and rows_of(answer) != len(indices):
+    if rows_of(answer) != len(indices):
         raise UserError(
             expected=f"{len(indices)} predictions", received=f"{rows_of(answer)}", todo="look at what the model answers"
         )

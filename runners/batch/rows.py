@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -20,8 +20,8 @@ BATCH_PICTURES = 16
 BATCH_BYTES = 4 << 20
 """No batch is read further than this, however few rows it has."""
 
-Column = pa.Array | list[Any]
-"""The values of a column, a row each: None, or null, where a row has none."""
+Column: TypeAlias = Any
+"""The values of a column, a row each, as a list or a pyarrow Array: None, or null, where a row has none."""
 
 
 class BadRow(NamedTuple):

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import orjson
@@ -21,7 +21,8 @@ from runners.batch.rows import BadRow
 from runners.serving import instances
 from runners.serving.loaded import Columns
 
-Kept = pa.Table | list[dict[str, Any]]
+Kept: TypeAlias = Any
+"""What `Rows.kept` is: a pyarrow Table, or a list of objects."""
 
 
 class Sink(Protocol):
@@ -48,7 +49,9 @@ def written(path: Path) -> Iterator[Path]:
             yield draft
             draft.replace(path)
     except OSError as error:
-        raise UserError(expected=f"a place to write to, {path}", received=str(error), todo="correct --output") from error
+        raise UserError(
+            expected=f"a place to write to, {path}", received=str(error), todo="correct --output"
+        ) from error
 
 
 def open_sink(path: Path) -> Sink:
@@ -206,5 +209,3 @@ def write_table(table: Any, path: Path) -> None:
         sink = open_sink(draft)
         sink.write(table, {})
         sink.close()
-
-

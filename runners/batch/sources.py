@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +21,11 @@ from runners.serving.loaded import Signature
 SUFFIXES = (".jsonl", ".jsonl.gz", ".csv", ".csv.gz", ".parquet", ".tfrecord", ".tfrecord.gz")
 
 
-def open_file(path: Path, signature: Signature) -> Source:
-    """Opens a file of rows, by the end of its name.
+def check_file(path: Path) -> None:
+    """Refuses what is no file of rows, by the end of its name.
 
     Raises:
-      UserError: there is no such file, or it is of another kind. So does reading, of one that is broken.
+      UserError: there is no such file, or it is of another kind.
     """
     if not path.is_file() or not path.name.endswith(SUFFIXES):
         raise UserError(
@@ -33,6 +33,15 @@ def open_file(path: Path, signature: Signature) -> Source:
             received=f"{path}, which {'is of another kind' if path.exists() else 'does not exist'}",
             todo="correct --input",
         )
+
+
+def open_file(path: Path, signature: Signature) -> Source:
+    """Opens a file of rows, by the end of its name.
+
+    Raises:
+      UserError: there is no such file, or it is of another kind. So does reading, of one that is broken.
+    """
+    check_file(path)
     if path.name.endswith((".jsonl", ".jsonl.gz")):
         return Source(_understood(path, _jsonl(path, signature)), counted="line")
     if path.name.endswith((".csv", ".csv.gz")):
@@ -120,7 +129,9 @@ def _csv(path: Path, signature: Signature) -> Iterator[Rows]:
         # Threads would not know the numbers of rows.
         read_options=pa_csv.ReadOptions(use_threads=False, block_size=BATCH_BYTES),
         parse_options=pa_csv.ParseOptions(newlines_in_values=True, invalid_row_handler=note),
-        convert_options=pa_csv.ConvertOptions(column_types=dict.fromkeys(header, pa.string()), strings_can_be_null=False),
+        convert_options=pa_csv.ConvertOptions(
+            column_types=dict.fromkeys(header, pa.string()), strings_can_be_null=False
+        ),
     )
     before = 0
     with reader:
@@ -249,7 +260,6 @@ def check_columns(where: object, names: Iterable[str], signature: Signature) -> 
             received=f"columns of these names: {', '.join(taken)}",
             todo="rename them, so that nobody takes the one for the other",
         )
-
 
 
 def _slices(batches: Iterable[Any], rows: int) -> Iterator[Any]:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from google.api_core.retry import Retry
 from google.cloud import aiplatform_v1 as v1
 
-from pipeline.contract import UserError
+from pipeline.contract import Model, UserError, resource
 from pipeline.push.vertex import model_id
 from runners.vertex.google_api import client, understood
 from runners.vertex.jobs import CONSOLE, PATIENCE_S, POLL_S
@@ -99,6 +99,23 @@ def request(
     return v1.CreateBatchPredictionJobRequest(parent=parent(vertex), batch_prediction_job=job)
 
 
+def inputs(contract: Model) -> tuple[str, ...]:
+    """Returns the columns that `serving_default` is asked with: the schema's; none where it is asked something else."""
+    from google.protobuf import text_format
+    from tensorflow_metadata.proto.v0 import schema_pb2
+
+    default = [one for one in contract.requests if one.signature == "serving_default"]
+    if not default or default[0].inputs is not None:
+        return ()
+    schema = text_format.Parse(resource(contract.schema_file).read_text(encoding="utf-8"), schema_pb2.Schema())
+    return tuple(
+        feature.name
+        for feature in schema.feature
+        if "SERVING" not in feature.not_in_environment
+        and (not feature.in_environment or "SERVING" in feature.in_environment)
+    )
+
+
 def submit(vertex: VertexSettings, asked: v1.CreateBatchPredictionJobRequest) -> BatchJob:
     """Starts a job.
 
@@ -139,8 +156,8 @@ def _source(source: str) -> v1.BatchPredictionJob.InputConfig:
         expected="an input that Vertex AI can give to the model by the names of its columns: gs://….jsonl or "
         "bq://project.dataset.table",
         received=source,
-        todo="write it as JSONL to a bucket (CSV would come as nameless arrays, tf.Examples to the wrong signature), or "
-        "leave out --env to predict here",
+        todo="write it as JSONL to a bucket (CSV would come as nameless arrays, tf.Examples to the wrong signature), "
+        "or leave out --env to predict here",
     )
 
 
@@ -163,12 +180,14 @@ def _destination(output: str) -> v1.BatchPredictionJob.OutputConfig:
 def _job(vertex: VertexSettings, job: v1.BatchPredictionJob) -> BatchJob:
     number = job.name.rpartition("/")[2]
     info = job.output_info
+    table = (info.bigquery_output_dataset, info.bigquery_output_table)
     return BatchJob(
         id=number,
         state=job.state.name.removeprefix("JOB_STATE_"),
         predicted=int(job.completion_stats.successful_count),
         bad=int(job.completion_stats.failed_count),
         error=" ".join(job.error.message.split()),
-        output=info.gcs_output_directory or ".".join(filter(None, (info.bigquery_output_dataset, info.bigquery_output_table))),
+        output=info.gcs_output_directory
+        or ".".join(filter(None, (info.bigquery_output_dataset, info.bigquery_output_table))),
         console=f"{CONSOLE}/locations/{vertex.region}/batch-predictions/{number}?project={vertex.project}",
     )
