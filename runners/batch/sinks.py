@@ -92,7 +92,7 @@ class BadRows:
         self.count += len(rows)
         with self.draft.open("ab") as file:
             for row in sorted(rows):
-                told = {self.counted: row.number, "reason": row.reason, "row": row.row}
+                told = {self.counted: row.number, "reason": row.reason, "instance": row.row}
                 file.write(orjson.dumps(told, default=_shown, option=orjson.OPT_APPEND_NEWLINE))
 
 

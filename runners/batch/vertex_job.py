@@ -187,7 +187,6 @@ def _job(vertex: VertexSettings, job: v1.BatchPredictionJob) -> BatchJob:
         predicted=int(job.completion_stats.successful_count),
         bad=int(job.completion_stats.failed_count),
         error=" ".join(job.error.message.split()),
-        output=info.gcs_output_directory
-        or ".".join(filter(None, (info.bigquery_output_dataset, info.bigquery_output_table))),
+        output=info.gcs_output_directory or ".".join(filter(None, table)),
         console=f"{CONSOLE}/locations/{vertex.region}/batch-predictions/{number}?project={vertex.project}",
     )
