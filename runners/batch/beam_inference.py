@@ -33,6 +33,12 @@ def predicted(path: Path, version: Path, signature: Signature) -> Iterator[Ask]:
     Raises:
       UserError: Beam failed.
     """
+    if any(tensor.dtype == "string" for tensor in signature.outputs.values()):
+        raise UserError(
+            expected="a signature that answers numbers only, since tfx_bsl takes no others",
+            received=f"{signature.name}, which answers {', '.join(signature.outputs)}",
+            todo="leave out --beam",
+        )
     with tempfile.TemporaryDirectory(prefix="predictions-") as folder:
         try:
             _run(path, version, signature, f"{folder}/logs")

@@ -67,7 +67,7 @@ def _decoded(examples: list[bytes]) -> Any:
 
     try:
         return ExamplesToRecordBatchDecoder().DecodeBatch(examples)
-    except ValueError:
+    except (ValueError, RuntimeError):  # One or the other, by the version of tfx_bsl.
         return None
 
 

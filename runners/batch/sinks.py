@@ -133,7 +133,7 @@ class _Table:
     schema: Any
 
     def write(self, kept: Kept, answer: Columns) -> None:
-        table = pa.Table.from_pylist(kept) if isinstance(kept, list) and any(kept) else kept
+        table = self._table(kept) if isinstance(kept, list) and any(kept) else kept
         columns = {} if isinstance(table, list) else dict(zip(table.schema.names, table.columns, strict=True))
         table = pa.table({**columns, **{name: _arrow(name, values) for name, values in answer.items()}})
         if self.path.suffix == ".csv":
@@ -144,17 +144,27 @@ class _Table:
             self.writer = make(str(self.path), self.schema)
         self.writer.write_table(self._like_the_first(table))
 
+    def _table(self, kept: list[dict[str, Any]]) -> Any:
+        with self._refused():
+            names = list(dict.fromkeys(name for row in kept for name in row))
+            return pa.table({name: pa.array([row.get(name) for row in kept]) for name in names})
+
     def _like_the_first(self, table: Any) -> Any:
-        try:
+        with self._refused():
             missing = [field for field in self.schema if field.name not in table.schema.names]
             for field in missing:
                 table = table.append_column(field, pa.nulls(len(table), field.type))
             if len(table.schema.names) > len(self.schema.names):
                 raise ValueError(f"also {sorted(set(table.schema.names) - set(self.schema.names))}")
             return table.select(self.schema.names).cast(self.schema)
-        except (ValueError, pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
+
+    @contextmanager
+    def _refused(self) -> Iterator[None]:
+        try:
+            yield
+        except (ValueError, OverflowError, pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
             raise UserError(
-                expected=f"rows with the columns of the first batch: {', '.join(self.schema.names)}",
+                expected="rows that are kept in columns of one type each, the same ones throughout",
                 received=str(error),
                 todo="write to a .jsonl, where each row may have its own, or drop what is not needed from the input",
             ) from error

@@ -27,6 +27,9 @@ class _Calculator(tf.Module):
         spec = {name: tf.io.FixedLenFeature([], kind) for name, kind in ROW.items()}
         return self.answer(**tf.io.parse_example(examples, spec))
 
+    def totals(self, examples: Any) -> Any:
+        return {"total": self.examples(examples)["total"]}
+
     def pictures(self, image_bytes: Any) -> Any:
         """The negative of each picture, and how many pixels it has."""
 
@@ -55,6 +58,7 @@ def push_small_servable(destination: Path) -> Path:
     signatures = {
         "serving_default": signature(model.answer, **{name: tf.TensorSpec([None], ROW[name], name) for name in ROW}),
         "serving_examples": signature(model.examples, examples=text),
+        "totals": signature(model.totals, examples=text),
         "serving_bytes": signature(model.pictures, image_bytes=text),
         "arrays": signature(model.arrays, gray=tf.TensorSpec([None, None, None, 1], tf.float32)),
     }

@@ -31,11 +31,10 @@ def _lines(path: Path) -> list[Any]:
 
 
 def _write(path: Path, rows: list[dict[str, Any]]) -> Path:
-    table = pa.Table.from_pylist(rows)
     if path.suffix == ".parquet":
-        pq.write_table(table, path, row_group_size=15)
+        pq.write_table(pa.Table.from_pylist(rows), path, row_group_size=15)
     elif path.suffix == ".csv":
-        pa_csv.write_csv(table, path)
+        pa_csv.write_csv(pa.Table.from_pylist(rows), path)
     elif path.suffix == ".tfrecord":
         with tf.io.TFRecordWriter(str(path)) as writer:
             for row in rows:
@@ -300,10 +299,13 @@ def test_rows_that_change_their_columns_midway_go_to_jsonl_only(predict: Any, tm
 
 def test_beam_predicts_what_the_model_here_predicts(predict: Any, tmp_path: Path) -> None:
     source = _write(tmp_path / "rows.tfrecord", ROWS)
-    assert predict("--input", source, "--output", "here.jsonl").code == 0
-    screen = predict("--input", source, "--output", "beam.jsonl", "--beam")
+    call = ("--input", source, "--signature", "totals", "--output")
+    assert predict(*call, "here.jsonl").code == 0
+    screen = predict(*call, "beam.jsonl", "--beam")
     assert screen.code == 0, screen.err
     here, beam = _lines(tmp_path / "here.jsonl"), _lines(tmp_path / "beam.jsonl")
     assert [row["id"] for row in beam] == [row["id"] for row in ROWS]
     np.testing.assert_allclose([row["total"] for row in beam], [row["total"] for row in here], rtol=1e-6)
-    assert [row["shout"] for row in beam] == [row["shout"] for row in here]
+    screen = predict("--input", source, "--output", "text.jsonl", "--beam")
+    assert screen.code == 2
+    assert "numbers only" in screen.err
