@@ -62,7 +62,7 @@ def _run(path: Path, version: Path, signature: Signature, prefix: str) -> None:
         _ = (
             pipeline
             | "files" >> beam.Create([str(path)])
-            | "records" >> beam.FlatMap(_numbered, signature)
+            | "records" >> beam.FlatMap(_numbered, signature).with_output_types(tuple[int, bytes])
             | "predictions" >> RunInference(model_spec_pb2.InferenceSpecType(saved_model_spec=model))
             | "rows" >> beam.MapTuple(lambda number, log: {"number": number, "log": log.SerializeToString()})
             | "write" >> beam.io.WriteToParquet(prefix, SCHEMA)

@@ -103,7 +103,7 @@ class LoadedModel:
         try:
             answer = self._functions[signature](**tensors)
         except tf.errors.OpError as error:
-            raise ValueError(_first_line(error.message)) from error
+            raise ValueError(_reason(error.message)) from error
         return {name: tensor.numpy() for name, tensor in answer.items()}
 
 
@@ -125,8 +125,10 @@ def _tensors(specs: Mapping[str, Any]) -> dict[str, Tensor]:
     return {name: Tensor(name, spec.dtype.name, tuple(spec.shape)) for name, spec in sorted(specs.items())}
 
 
-def _first_line(message: str) -> str:
-    return message.strip().splitlines()[0] if message.strip() else "TensorFlow refuses it and does not say why"
+def _reason(message: str) -> str:
+    """The sentence between where in the graph it happened, which comes first, and the name of the node."""
+    lines = [line.strip() for line in message.partition("[[{{")[0].splitlines() if line.strip()]
+    return lines[-1] if lines else "TensorFlow refuses it and does not say why"
 
 
 def rows_of(columns: Columns) -> int:

@@ -28,6 +28,7 @@ VERTEX = {
     "image": "europe-west4-docker.pkg.dev/my-project/p/tiny:1",
 }
 ROWS = [{"id": n, "amount": n / 2, "count": 2, "country": "a" if n % 50 else "nowhere"} for n in range(1, 2501)]
+SCHEMA = (("id", "INTEGER"), ("amount", "FLOAT"), ("count", "INTEGER"), ("country", "STRING"))
 GOOD = [{"id": row["id"], "total": float(row["id"]), "shout": "A"} for row in ROWS if row["country"] == "a"]
 
 
@@ -118,18 +119,18 @@ def test_a_table_in_bigquery_is_predicted(predict: Any, tmp_path: Path, monkeypa
     from google.auth.credentials import AnonymousCredentials
     from google.cloud import bigquery
 
-    pq.write_table(pa.Table.from_pylist(ROWS[:120]), tmp_path / "rows.parquet")
+    pq.write_table(pa.Table.from_pylist(ROWS[:40]), tmp_path / "rows.parquet")
     with bigquery_standin.serve() as address:
         monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", address)
         client = bigquery.Client("my-project", location="EU", credentials=AnonymousCredentials())
         client.create_dataset("shop")
-        job = bigquery.LoadJobConfig(source_format="PARQUET")
+        job = bigquery.LoadJobConfig(source_format="PARQUET", schema=[bigquery.SchemaField(*each) for each in SCHEMA])
         with (tmp_path / "rows.parquet").open("rb") as file:
             client.load_table_from_file(file, "my-project.shop.rows", job_config=job).result()
         screen = predict("--input", "bq://my-project.shop.rows", "--output", "out.csv")
         assert screen.code == 0, screen.err
         assert (tmp_path / "out.csv").read_text().splitlines()[:2] == ['"id","shout","total"', '1,"A",1']
-        assert len((tmp_path / "out.csv").read_text().splitlines()) == 121
+        assert len((tmp_path / "out.csv").read_text().splitlines()) == 41
         screen = predict("--input", "bq://my-project.shop.none", "--output", "none.csv")
         assert (screen.code, "my-project.shop.none" in screen.err) == (2, True)
         assert not (tmp_path / "none.csv").exists()
@@ -141,9 +142,8 @@ def vertex(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[VertexSe
     monkeypatch.setitem(vertex_resources.KINDS, "batchPredictionJobs", v1.BatchPredictionJob)
     monkeypatch.setattr(vertex_job, "POLL_S", 0.01)
     server = VertexServer()
-    server.add(
-        "models", {"displayName": "m", "versionId": "1", "versionAliases": ["default", "pushed-7"]}, MODEL + "@1"
-    )
+    told = {"displayName": "m", "versionId": "1", "versionAliases": ["default", "pushed-7"]}
+    server.add("models", told, f"{MODEL}@1")
 
     def create(asked: Any) -> Any:
         return server.add("batchPredictionJobs", asked.body, state="JOB_STATE_PENDING")

@@ -204,8 +204,11 @@ def test_bare_arrays_of_different_sizes_are_answered_one_a_line(predict: Any, tm
     assert [row["rgb"][0][0][0] for row in found] == [0, 0.125, 0.25, 0.375, 0]
     assert found[4]["id"] == 7
     assert [row["line"] for row in _lines(tmp_path / "out.jsonl.errors.jsonl")] == [6, 7]
+    _write_json(tmp_path, grays)
     assert predict(*call, "--output", "out.parquet").code == 0
-    assert [np.shape(row["rgb"]) for row in _read(tmp_path / "out.parquet")] == [np.shape(row["rgb"]) for row in found]
+    assert [np.shape(row["rgb"]) for row in _read(tmp_path / "out.parquet")] == [
+        np.shape(row["rgb"]) for row in found[:4]
+    ]
 
 
 def test_a_folder_of_pictures_becomes_a_folder_of_pictures(predict: Any, tmp_path: Path) -> None:
