@@ -111,16 +111,25 @@ class _Jsonl:
 
     def write(self, kept: Kept, answer: Columns) -> None:
         keys = kept if isinstance(kept, list) else kept.to_pylist()
-        names = list(answer)
         # As the server writes them: a float32 in as few digits as tell it from others.
-        plain = instances.by_column({name: np.ascontiguousarray(values) for name, values in answer.items()})
-        columns = [plain] if len(answer) == 1 else list(plain.values())
-        option = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE
+        columns = [_json(name, values) for name, values in answer.items()]
+        # The values are JSON already: of whole columns that is three times as fast as of rows.
+        named = b",".join(orjson.dumps(name).replace(b"%", b"%%") + b":%s" for name in answer)
+        alone, after = b"{" + named + b"}\n", b"%s," + named + b"}\n"
         for key, *values in zip(keys, *columns, strict=True):
-            self.file.write(orjson.dumps({**key, **dict(zip(names, values, strict=True))}, _shown, option))
+            row = after % (orjson.dumps(key, _shown)[:-1], *values) if key else alone % tuple(values)
+            self.file.write(row)
 
     def close(self) -> None:
         self.file.close()
+
+
+def _json(name: str, values: NDArray[Any]) -> list[bytes]:
+    """Each value of a column as JSON."""
+    if values.ndim == 1 and values.dtype.kind in "fiu":
+        return orjson.dumps(np.ascontiguousarray(values), option=orjson.OPT_SERIALIZE_NUMPY)[1:-1].split(b",")
+    plain = instances.by_column({name: np.ascontiguousarray(values)})
+    return [orjson.dumps(value, _shown, orjson.OPT_SERIALIZE_NUMPY) for value in plain]
 
 
 class _Table:

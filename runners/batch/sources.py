@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -103,11 +103,23 @@ def _of_values(signature: Signature, values: list[Any], numbers: Any, unreadable
     return Rows(
         numbers=numbers,
         wanted={name: [row.get(name) for row in rows] for name in names},
-        kept=[{name: value for name, value in row.items() if name not in names} for row in rows],
+        kept=_others(rows, names),
         instance=instance,
         told=lambda index: values[index],
         unreadable=unreadable,
     )
+
+
+def _others(rows: list[dict[str, Any]], names: Collection[str]) -> list[dict[str, Any]]:
+    """What rows have besides some fields; most rows have the same ones."""
+    found: dict[tuple[str, ...], list[str]] = {}
+    kept = []
+    for row in rows:
+        fields = tuple(row)
+        if fields not in found:
+            found[fields] = [name for name in fields if name not in names]
+        kept.append({name: row[name] for name in found[fields]})
+    return kept
 
 
 # --- CSV -----------------------------------------------------------------------------------------------

@@ -29,17 +29,14 @@ def folder(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("real")
     source = real_data / "online_retail" / "online_retail.parquet"
     with duckdb.connect() as connection:
-        table = connection.execute(SELECT, [str(source), ROWS]).arrow()
-        table = table if hasattr(table, "num_rows") else table.read_all()
-        connection.register("found", table)
-        for kind in ("csv", "json"):
+        connection.execute(f"CREATE TABLE found AS {SELECT}", [str(source), ROWS])
+        for kind in ("csv", "json", "parquet"):
             connection.execute(f"COPY found TO '{folder}/rows.{kind}'")
     (folder / "rows.json").rename(folder / "rows.jsonl")
-    pq.write_table(table, folder / "rows.parquet")
     split = folder / "examples" / "Split-all"
     split.mkdir(parents=True)
     with tf.io.TFRecordWriter(str(split / "rows.tfrecord")) as writer:
-        for row in table.to_pylist():
+        for row in pq.read_table(folder / "rows.parquet").to_pylist():
             writer.write(example(**row))
     return folder
 
