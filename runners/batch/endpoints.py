@@ -22,7 +22,9 @@ from runners.serving.loaded import Columns, Signature, Tensor
 ROWS = 1000
 """Rows in a request: Vertex AI's endpoints take 1.5 MB."""
 TRIES = 6
-"""So often is a request tried again that a server has no room for (429, 503), or that it did not take (connecting)."""
+"""So often is a request tried again that a server has no room for (429, 503)."""
+BACKOFF_S = 0.2
+"""Twice as long each time, in seconds, where a server does not say how long."""
 TIMEOUT_S = 60
 REFUSED = (400, 413)
 """A server's words for: the request is wrong, or too large. Both may be the fault of one row."""
@@ -104,10 +106,11 @@ def patient(session: requests.Session) -> requests.Session:
     """Lets a session ask again where a server has no room, and as late as its `Retry-After` says."""
     retry = Retry(
         total=TRIES,
+        connect=1,
         read=0,
         status_forcelist=[429, 503],
         allowed_methods=None,
-        backoff_factor=0.2,
+        backoff_factor=BACKOFF_S,
         raise_on_status=False,
     )
     for scheme in ("http://", "https://"):

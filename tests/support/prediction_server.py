@@ -22,6 +22,7 @@ class PredictionServer:
 
     Attributes:
       sizes: rows of each request that was read.
+      waited: seconds from a first refusal to the request that was let in.
       busy: statuses, with seconds of `Retry-After`, that the next requests get.
       forbidden: a row with this country is refused, with all others of its request.
       most: rows that it takes at once; 413 beyond.
@@ -45,7 +46,7 @@ class PredictionServer:
             return 404, {"error": f"Servable not found: {path}"}, {}
         if self.busy:
             status, seconds = self.busy.pop(0)
-            self._refused_at = time.monotonic()
+            self._refused_at = self._refused_at or time.monotonic()
             return status, {"error": "busy"}, {"Retry-After": f"{seconds:g}"}
         if self._refused_at:
             self.waited.append(time.monotonic() - self._refused_at)

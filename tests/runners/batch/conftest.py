@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
 
@@ -55,17 +54,13 @@ def predict(
 def loaded_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keeps models that were loaded: each test would pay for it anew."""
     load = LoadedModel.load
-    monkeypatch.setattr(LoadedModel, "load", lambda folder: _LOADED.setdefault(folder, None) or _keep(folder, load))
+
+    def once(folder: Path) -> LoadedModel:
+        if folder not in _LOADED:
+            _LOADED[folder] = load(folder)
+        return _LOADED[folder]
+
+    monkeypatch.setattr(LoadedModel, "load", once)
 
 
-_LOADED: dict[Path, Any] = {}
-
-
-def _keep(folder: Path, load: Any) -> LoadedModel:
-    _LOADED[folder] = load(folder)
-    return _LOADED[folder]  # type: ignore[no-any-return]
-
-
-def lines(path: Path) -> list[Any]:
-    """The objects of a JSONL file."""
-    return [json.loads(line) for line in path.read_text().splitlines()]
+_LOADED: dict[Path, LoadedModel] = {}

@@ -16,7 +16,7 @@ from google.cloud import aiplatform_v1 as v1
 from prediction_server import PredictionServer
 from vertex_server import VertexServer
 
-from runners.batch import vertex_job
+from runners.batch import endpoints, vertex_job
 from runners.serving.loaded import LoadedModel
 from runners.vertex import bigquery_standin
 
@@ -27,7 +27,7 @@ VERTEX = {
     "root": "gs://my-project-pipelines/artifacts",
     "image": "europe-west4-docker.pkg.dev/my-project/p/tiny:1",
 }
-ROWS = [{"id": n, "amount": n / 2, "count": 2, "country": "a" if n % 50 else "nowhere"} for n in range(1, 2501)]
+ROWS = [{"id": n, "amount": n / 2, "count": 2, "country": "a" if n % 500 else "nowhere"} for n in range(1, 2501)]
 SCHEMA = (("id", "INTEGER"), ("amount", "FLOAT"), ("count", "INTEGER"), ("country", "STRING"))
 GOOD = [{"id": row["id"], "total": float(row["id"]), "shout": "A"} for row in ROWS if row["country"] == "a"]
 
@@ -63,22 +63,24 @@ def _lines(path: Path) -> list[Any]:
 def test_a_server_answers_in_batches_and_only_the_rows_that_it_refuses_are_left_out(
     predict: Any, server: PredictionServer, address: str, rows: Path, tmp_path: Path
 ) -> None:
-    screen = predict("--input", rows, "--output", "out.jsonl", "--endpoint", address, "--max-bad-share", ".02")
+    screen = predict("--input", rows, "--output", "out.jsonl", "--endpoint", address)
     assert screen.code == 0, screen.err
     assert _lines(tmp_path / "out.jsonl") == GOOD
     told = _lines(tmp_path / "out.jsonl.errors.jsonl")
-    assert [row["line"] for row in told] == list(range(50, 2501, 50))
+    assert [row["line"] for row in told] == list(range(500, 2501, 500))
     assert {row["reason"] for row in told} == {"nobody lives nowhere"}
     assert max(server.sizes) == 1000
 
 
 def test_a_server_without_room_is_asked_again_when_it_says(
-    predict: Any, server: PredictionServer, address: str, rows: Path
+    predict: Any, server: PredictionServer, address: str, rows: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(endpoints, "BACKOFF_S", 0)
     server.forbidden, server.busy = "", [(429, 1), (503, 0)]
     screen = predict("--input", rows, "--output", "out.jsonl", "--endpoint", f"{address}/v1/models/clv")
     assert screen.code == 0, screen.err
     assert "2,500 predictions" in screen.err
+    assert server.waited[0] > 0.9
     server.busy = [(503, 0)] * 50
     screen = predict("--input", rows, "--output", "out.jsonl", "--endpoint", address)
     assert screen.code == 2
@@ -98,7 +100,7 @@ def test_an_endpoint_is_asked_by_its_name(
     predict: Any, server: PredictionServer, address: str, rows: Path, tmp_path: Path
 ) -> None:
     environment = _environment(tmp_path, api_endpoint=address)
-    call = ("--input", rows, "--output", "out.jsonl", "--env", environment, "--max-bad-share", ".02")
+    call = ("--input", rows, "--output", "out.jsonl", "--env", environment)
     screen = predict(*call, "--endpoint", ENDPOINT)
     assert screen.code == 0, screen.err
     assert _lines(tmp_path / "out.jsonl") == GOOD

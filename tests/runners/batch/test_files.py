@@ -22,7 +22,9 @@ from runners.batch.sinks import errors_of
 from runners.serving.instances import BadInstances, columns
 from runners.serving.loaded import LoadedModel
 
-ROWS = [{"id": f"0{n}", "amount": n / 4, "count": n, "country": "Österreich" if n % 2 else ""} for n in range(40)]
+ROWS: list[dict[str, Any]] = [
+    {"id": f"0{n}", "amount": n / 4, "count": n, "country": "Österreich" if n % 2 else ""} for n in range(40)
+]
 EXPECTED = [{"id": r["id"], "total": r["amount"] * r["count"], "shout": r["country"].upper() or ""} for r in ROWS]
 
 

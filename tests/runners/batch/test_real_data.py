@@ -47,7 +47,9 @@ def _totals(path: Path) -> tuple[list[str], Any]:
 
 
 def test_all_ways_agree_to_the_precision_of_floats(predict: Any, folder: Path, root: Path, tmp_path: Path) -> None:
-    ways = {name: (folder / f"rows.{name}", ()) for name in ("parquet", "csv", "jsonl")}
+    ways: dict[str, tuple[Path, tuple[str, ...]]] = {
+        name: (folder / f"rows.{name}", ()) for name in ("parquet", "csv", "jsonl")
+    }
     examples = folder / "examples" / "Split-all" / "rows.tfrecord"
     ways["examples"] = (examples, ("--signature", "totals"))
     ways["beam"] = (examples, ("--signature", "totals", "--beam"))
