@@ -16,6 +16,7 @@ from pipeline.settings import make_settings
 from runners.commands import bigquery, cloud, compiling, jobs, models
 from runners.commands.check_container import check_container
 from runners.commands.explain import explain
+from runners.commands.predict import predict
 from runners.commands.rehearse import rehearse
 from runners.commands.serve import serve
 from runners.commands.train import FLAGS, train
@@ -233,6 +234,7 @@ app.command()(models.rollback)
 app.command()(serve)
 app.command()(explain)
 app.command("check-container")(check_container)
+app.command()(predict)
 
 
 def main() -> None:

@@ -126,12 +126,9 @@ def _tensors(specs: Mapping[str, Any]) -> dict[str, Tensor]:
 
 
 def _reason(message: str) -> str:
-    """The line of TensorFlow's message that says what is wrong: above the node's name, below where it was defined."""
-    lines = [line.strip() for line in message.splitlines() if line.strip()]
-    nodes = [place for place, line in enumerate(lines) if line.startswith("[[")]
-    if not lines:
-        return "TensorFlow refuses it and does not say why"
-    return lines[max(nodes[0] - 1, 0) if nodes else 0]
+    """The sentence between where in the graph it happened, which comes first, and the name of the node."""
+    lines = [line.strip() for line in message.partition("[[{{")[0].splitlines() if line.strip()]
+    return lines[-1] if lines else "TensorFlow refuses it and does not say why"
 
 
 def rows_of(columns: Columns) -> int:

@@ -1,0 +1,109 @@
+"""A folder of pictures in, a folder of files out: for signatures whose one input is a file's bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from pipeline.contract import UserError
+from runners.batch.predicting import Ask, Counts, predict, publish_errors
+from runners.batch.rows import BATCH_PICTURES, Rows, Source
+from runners.batch.sinks import BadRows, Sink, open_sink, written
+from runners.serving.loaded import Columns, Signature
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".bmp")
+"""What counts as a picture in a folder: what `tf.io.decode_image` reads."""
+BYTES = "_bytes"
+PREDICTIONS = "predictions.jsonl"
+"""The list in the folder of answers: a line for each picture."""
+
+
+def signature_of(signatures: dict[str, Signature], folder: Path) -> Signature:
+    """Returns the signature with one input that is the bytes of a file.
+
+    Raises:
+      UserError: the model has none.
+    """
+    for signature in signatures.values():
+        if [name.endswith(BYTES) for name in signature.inputs] == [True]:
+            return signature
+    raise UserError(
+        expected=f"a model with a signature of one input named ..{BYTES}, to be asked with the files of {folder}",
+        received=f"one with the signatures {', '.join(signatures)}",
+        todo="name a file of rows with --input",
+    )
+
+
+def predict_to_folder(folder: Path, signature: Signature, ask: Ask, output: Path) -> Counts:
+    """Writes what the model answers to each picture of a folder and those below it.
+
+    An output `png_bytes` becomes a file NAME.png in the folder `output`; all else is in its `predictions.jsonl`, by
+    `file`. The folder appears when everything is in it, or not at all.
+
+    Raises:
+      UserError: there is no picture, or something is at `output` already.
+    """
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    if not paths:
+        raise UserError(
+            expected=f"pictures in {folder}, files that end in {', '.join(SUFFIXES)}",
+            received="none",
+            todo="correct --input",
+        )
+    if output.exists() or output.suffix in (".jsonl", ".csv", ".parquet"):
+        raise UserError(
+            expected="a new folder for what the model answers to a folder of pictures",
+            received=f"{output}, which {'exists' if output.exists() else 'is named as a file'}",
+            todo="choose another --output",
+        )
+    source = Source(_read(folder, paths, signature), total=len(paths), counted="picture")
+    with written(output) as draft:
+        draft.mkdir()
+        bad = BadRows(output, draft.with_name("errors"), source.counted)
+        sink = _Files(draft)
+        try:
+            counts = predict(source, signature, ask, sink, bad)
+        finally:
+            sink.close()
+        publish_errors(bad)
+    return counts
+
+
+def _read(folder: Path, paths: list[Path], signature: Signature) -> Iterator[Rows]:
+    (only,) = signature.inputs
+    for start in range(0, len(paths), BATCH_PICTURES):
+        chunk = paths[start : start + BATCH_PICTURES]
+        names = [path.relative_to(folder).as_posix() for path in chunk]
+        yield Rows(
+            numbers=np.arange(start + 1, start + 1 + len(chunk)),
+            wanted={only: [path.read_bytes() for path in chunk]},
+            kept=[{"file": name} for name in names],
+            instance=names.__getitem__,
+        )
+
+
+class _Files:
+    """Answers that are files, each under the name of the picture; the others in a list."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.list: Sink = open_sink(folder / PREDICTIONS)
+
+    def write(self, kept: pa.Table | list[dict[str, Any]], answer: Columns) -> None:
+        named: list[dict[str, Any]] = [dict(row) for row in kept]
+        for output in [name for name in answer if name.endswith(BYTES)]:
+            kind = output.removesuffix(BYTES)
+            for row, content in zip(named, answer[output], strict=True):
+                # The whole name, so that a.jpg and a.gif do not meet.
+                row[kind] = f"{row['file']}.{kind}" if not row["file"].endswith(f".{kind}") else row["file"]
+                path = self.folder / row[kind]
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(content)
+        self.list.write(named, {name: values for name, values in answer.items() if not name.endswith(BYTES)})
+
+    def close(self) -> None:
+        self.list.close()
