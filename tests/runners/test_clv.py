@@ -11,11 +11,13 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import agreement
+import numpy as np
 import predicted
 import pytest
 from verdicts import refused
 
-from models.clv import MODEL
+from models.clv import MODEL, features
 from models.clv.sample import write_sample
 from pipeline.fingerprint import digest_folder
 from pipeline.model_gate import metric_values
@@ -161,6 +163,23 @@ def test_the_list_of_the_cutoff_says_what_the_run_predicted(
         for customer, mean in means.items():
             # A total is a float32: of 100,000 it knows pence, but not their parts.
             assert listed[customer] == pytest.approx(mean, rel=1e-5, abs=0.02), customer
+
+
+# --- asked in other ways -------------------------------------------------------------------------------
+
+
+def test_each_way_of_asking_answers_alike(pushed: dict[str, RunResult], root: Path, tmp_path: Path) -> None:
+    """To the precision of floats: by HTTP and Google's client, raw and as tf.Examples, in batches, by Beam."""
+    result = pushed["integer-ids"]
+    found = predicted.examples(root, result.pipeline, "eval", *features.INPUTS)
+    asked = agreement.Asked([dict(zip(features.INPUTS, values, strict=True)) for values in found], tmp_path)
+    version = Path(result.pushed or "")
+    expected = agreement.bare(asked, version)
+    ways = dict(agreement.all_ways(asked, MODEL, version))
+    assert len(ways) == 11
+    for way, answer in ways.items():
+        for name in features.OUTPUTS:
+            np.testing.assert_allclose(answer[name], expected[name], rtol=1e-5, atol=1e-3, err_msg=way)
 
 
 # --- the model gate ------------------------------------------------------------------------------------

@@ -24,18 +24,6 @@ TOTAL, FUTURE = "total_monetary_value", "future_monetary_value"
 SIDE = 8
 """Height and width that pictures of tf.Examples are brought to."""
 
-CUSTOMER: dict[str, Any] = {
-    "n_purchases": 3,
-    "avg_purchase_size": 100.5,
-    "avg_purchase_revenue": 220.25,
-    "customer_age": 200,
-    "days_since_last_purchase": 12,
-    "past_monetary_value": 660.75,
-    "tenure_days": 212,
-    "customer_country": "United Kingdom",
-}
-"""What the model clv is asked about."""
-
 
 def push(destination: Path, folder: Path, model: str) -> Version:
     """Pushes a saved model; pushes of different models to one destination get rising numbers."""

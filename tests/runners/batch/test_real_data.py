@@ -6,14 +6,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import bulk_inferrer
 import duckdb
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
 from small_servable import example
-
-from runners.beam import BEAM_ARGS
 
 ROWS = 4_000
 SELECT = """
@@ -62,39 +61,7 @@ def test_all_ways_agree_to_the_precision_of_floats(predict: Any, folder: Path, r
         found, totals = _totals(tmp_path / f"{name}.jsonl")
         assert found == invoices
         np.testing.assert_allclose(totals, expected, rtol=1e-6)
-    np.testing.assert_allclose(_by_bulk_inferrer(folder, root, tmp_path), expected, rtol=1e-6)
-
-
-def _by_bulk_inferrer(folder: Path, root: Path, tmp_path: Path) -> Any:
-    """What TFX's component answers, in whatever order, put into that of the examples."""
-    from tensorflow_serving.apis import prediction_log_pb2  # type: ignore[import-untyped]
-    from tfx.components.bulk_inferrer.executor import Executor
-    from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
-    from tfx.proto import bulk_inferrer_pb2
-    from tfx.types import standard_artifacts
-    from tfx.utils import proto_utils
-
-    examples, model, result = (
-        standard_artifacts.Examples(), standard_artifacts.Model(), standard_artifacts.InferenceResult()
-    )  # fmt: skip
-    examples.uri, examples.split_names = str(folder / "examples"), '["all"]'
-    (tmp_path / "model").mkdir()
-    (tmp_path / "model" / "Format-Serving").symlink_to(next((root / "pushed" / "clv-small").glob("1*")))
-    model.uri, result.uri = str(tmp_path / "model"), str(tmp_path / "result")
-    spec = bulk_inferrer_pb2.ModelSpec(model_signature_name=["totals"])
-    properties = {
-        "data_spec": proto_utils.proto_to_json(bulk_inferrer_pb2.DataSpec()),
-        "model_spec": proto_utils.proto_to_json(spec),
-    }
-    context = BaseBeamExecutor.Context(beam_pipeline_args=BEAM_ARGS, tmp_dir=str(tmp_path), unique_id="1")
-    Executor(context).Do({"examples": [examples], "model": [model]}, {"inference_result": [result]}, properties)
-    files = [str(path) for path in (tmp_path / "result").rglob("prediction_logs*.gz")]
-    logs = [
-        prediction_log_pb2.PredictionLog.FromString(record).predict_log
-        for record in tf.data.TFRecordDataset(files, "GZIP").as_numpy_iterator()
-    ]
-    answered = {
-        log.request.inputs["examples"].string_val[0]: log.response.outputs["total"].float_val[0] for log in logs
-    }
-    written = tf.data.TFRecordDataset(str(folder / "examples" / "Split-all" / "rows.tfrecord")).as_numpy_iterator()
-    return np.array([answered[record] for record in written])
+    records = list(tf.data.TFRecordDataset(str(examples)).as_numpy_iterator())
+    (model,) = (root / "pushed" / "clv-small").glob("1*")
+    totals = bulk_inferrer.answers(records, model, "totals", tmp_path / "bulk")["total"]
+    np.testing.assert_allclose(totals, expected, rtol=1e-6)
