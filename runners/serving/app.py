@@ -25,7 +25,7 @@ logger = logging.getLogger("pipelines.serve")
 class _Word(Convertor[str]):
     """A part of a path that ends before a colon, as in `endpoints/NAME:predict`."""
 
-    regex = "[A-Za-z0-9_.-]+"
+    regex = "[A-Za-z0-9_-]+"
 
     def convert(self, value: str) -> str:
         return value

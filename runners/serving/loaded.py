@@ -104,6 +104,8 @@ class LoadedModel:
             answer = self._functions[signature](**tensors)
         except tf.errors.OpError as error:
             raise ValueError(_reason(error.message)) from error
+        except UnicodeDecodeError as error:  # TensorFlow's reason quotes bytes that are no text.
+            raise ValueError(_reason(error.object.decode(errors="replace"))) from error
         return {name: tensor.numpy() for name, tensor in answer.items()}
 
 

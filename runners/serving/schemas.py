@@ -117,9 +117,11 @@ def _vertex(signature: Signature, most: int) -> Schema:
 def _tf_serving(signature: Signature, most: int) -> list[Schema]:
     name = {"signature_name": {"const": signature.name}}
     rows = {"instances": _rows(_row(signature, signature.inputs), most), **name}
-    # That columns are of one length cannot be said; one row each is what always is.
-    columns = {tensor.name: _rows(_value(tensor), 1) for tensor in signature.inputs.values()}
-    only = next(iter(columns.values())) if len(columns) == 1 else _object(columns)
+    columns = {tensor.name: _rows(_value(tensor), most) for tensor in signature.inputs.values()}
+    only: Schema = {
+        **(next(iter(columns.values())) if len(columns) == 1 else _object(columns)),
+        "description": "All columns are of one length, which a schema cannot say.",
+    }
     return [
         _object(rows, ("instances", *_required(signature))),
         _object({"inputs": only, **name}, ("inputs", *_required(signature))),

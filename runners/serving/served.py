@@ -29,6 +29,9 @@ logger = logging.getLogger("pipelines.serve")
 FEW = 16
 """Rows that are looked at without a thread: pictures take a moment each."""
 
+AGAIN_S = 60
+"""Seconds until a version that could not be served is tried again."""
+
 Answer = dict[str, NDArray[Any]]
 
 
@@ -47,6 +50,7 @@ class Served:
         self.model, self.source, self.settings = model, source, settings
         self.telemetry = Telemetry()
         self.refused: dict[str, str] = {}
+        self._again: dict[str, float] = {}
         self.stopping = False
         self._current: LoadedModel | None = None
         self._path = ""
@@ -177,7 +181,7 @@ class Served:
                 told = str(error)
                 continue
             told = ""
-            if wanted and wanted.path != self._path and wanted.path not in self.refused:
+            if wanted and wanted.path != self._path and time.monotonic() >= self._again.get(wanted.path, 0):
                 self._try(wanted)
 
     def _try(self, version: Version) -> bool:
@@ -189,15 +193,21 @@ class Served:
                 self._check(loaded)
                 warm_up(loaded)
         except Exception as error:  # Whatever is wrong with a version must not end the server.
-            self.refused[version.path] = str(error)
-            self.telemetry.refused.inc()
-            logger.error("version at %s is not served: %s", version.path, error)
+            self._refuse(version, str(error))
             return False
         self._switch(version, loaded)
         seconds = time.monotonic() - began
         digest = loaded.manifest.model_digest[:16]
         logger.info("version %d of %s answers, digest %s, %.1f s", loaded.version, self.model.name, digest, seconds)
         return True
+
+    def _refuse(self, version: Version, reason: str) -> None:
+        """Notes what is wrong with a version, once; it may be a bucket that was out of reach, so it is tried again."""
+        self._again[version.path] = time.monotonic() + AGAIN_S
+        if self.refused.get(version.path) != reason:
+            self.refused[version.path] = reason
+            self.telemetry.refused.inc()
+            logger.error("version at %s is not served: %s", version.path, reason)
 
     def _check(self, loaded: LoadedModel) -> None:
         if loaded.manifest.model != self.model.name:
@@ -209,6 +219,7 @@ class Served:
 
     def _switch(self, version: Version, loaded: LoadedModel) -> None:
         before, self._current, self._path = self._current, loaded, version.path
+        self.refused.pop(version.path, None)
         self.telemetry.serves(self.model.name, loaded.version, loaded.manifest.model_digest)
         self.telemetry.ready.set(int(not self.stopping))
         if before is not None:

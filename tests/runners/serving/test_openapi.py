@@ -29,7 +29,7 @@ def test_every_route_is_in_it_with_its_errors(document: Any) -> None:
     places = [f"/v1/models/{{name}}{place}" for place in ("", "/versions/{version}", "/labels/{label}")]
     asked |= {f"{place}:predict" for place in places}
     told = {endpoint, *places, *(f"{place}/metadata" for place in places), "/", "/docs", "/openapi.json", "/metrics"}
-    told |= {"/healthz", "/readyz", "/health"}
+    told |= {"/healthz", "/readyz", "/health", "/about"}
     assert set(described) == {(path, "post") for path in asked} | {(path, "get") for path in told}
     for (path, method), found in described.items():
         assert [one["name"] for one in found["parameters"]] == re.findall(r"{(\w+)}", path)
