@@ -174,7 +174,7 @@ COMMANDS = {
     "granian": ["-m", "granian", "--interface", "asgi", "--port", "{port}", "--log-level", "error", "star:app"],
     "google.cloud.aiplatform": ["cpr.py", "{port}"],
     "litserve": ["lit.py", "{port}"],
-    "mlserver": ["-m", "mlserver.cli", "start", "."],
+    "mlserver": ["-c", "from mlserver.cli import main; main()", "start", "."],
 }
 
 
