@@ -41,7 +41,7 @@ def check_container(
 
     folder = find_pushed(find_model(model), root, version)
     wanted = tensorflow or NEWEST
-    findings = []
+    findings: list[prebuilt.Finding] = []
     if python is None or wanted in prebuilt.recorded():
         findings += prebuilt.compare_graph(folder, prebuilt.known_to(wanted))
     if python is not None:

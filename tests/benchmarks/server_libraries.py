@@ -31,7 +31,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
-from load_client import END_OF_HEAD, request_bytes, whole_response
+from load_client import END_OF_HEAD, request_bytes, whole_response  # type: ignore[import-not-found] # Beside this file.
 
 CLIENT = Path(__file__).with_name("load_client.py")
 PATH = "/predict"
@@ -174,7 +174,7 @@ COMMANDS = {
     "granian": ["-m", "granian", "--interface", "asgi", "--port", "{port}", "--log-level", "error", "star:app"],
     "google.cloud.aiplatform": ["cpr.py", "{port}"],
     "litserve": ["lit.py", "{port}"],
-    "mlserver": ["-m", "mlserver.cli", "start", "."],
+    "mlserver": ["-c", "from mlserver.cli import main; main()", "start", "."],
 }
 
 

@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from load_client import request_bytes, whole_response
+from load_client import request_bytes, whole_response  # type: ignore[import-not-found] # Beside this file.
 
 from pipeline.contract import find_model
 from runners.batch.predicting import predict_to_file
