@@ -65,14 +65,15 @@ $(UV): requirements.lock
 	.uv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r .uv/uv.lock
 	touch $(UV)
 
-# pyenv's shims pass on only the versions that are asked for by name.
+# pyenv's shims pass on only the versions that are asked for by name. Bytecode is written here, once: a process that may
+# not write it (PYTHONDONTWRITEBYTECODE) compiles 10,000 modules of TFX anew, which takes longer than most nodes do.
 $(READY): requirements.lock pyproject.toml | $(UV)
 	@interpreter=$$(PYENV_VERSION=$(PYTHON) $(UV) python find --system $(PYTHON) 2>/dev/null) || \
 	{ echo "No Python $(PYTHON) found. To do: install it (\`pyenv install $(PYTHON)\`, or from your system's packages), or choose another, such as \`make setup PYTHON=3.10\`." >&2; exit 1; }; \
 	$$interpreter -I runners/tfx_lines.py; \
 	echo "Making $(VENV) with $$($$interpreter --version): about 3 GB, a few minutes on a first download"; \
 	$(UV) venv --quiet --clear --python $$interpreter $(VENV)
-	$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	$(UV) pip install --quiet --python $(BIN)/python --require-hashes --compile-bytecode -r requirements.lock
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	echo $(PYTHON) > $(VENV)/.python
 	touch $@
