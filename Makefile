@@ -39,7 +39,7 @@ demo: setup ## Run the sample to a push, then show that a spoilt copy is refused
 	else echo "== Expected exit code 3 (refused by a gate), received $$code. =="; exit 1; fi
 
 test: setup check ## Pass all tests, end-to-end runs included
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --ignore=$(KILLING) $(if $(OTHER_LINE),--other-line=$(OTHER_LINE))
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder --ignore=$(KILLING) $(if $(OTHER_LINE),--other-line=$(OTHER_LINE))
 	$(BIN)/python -m pytest $(KILLING)
 
 check: setup ## Lint, format, types, import directions
