@@ -42,7 +42,7 @@ demo: setup ## Run the sample to a push, then show that a spoilt copy is refused
 	else echo "== Expected exit code 3 (refused by a gate), received $$code. =="; exit 1; fi
 
 test: $(BROWSER) setup check ## Pass all tests, end-to-end runs included
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --ignore=$(KILLING) --browser=$(BROWSER) $(if $(OTHER_LINE),--other-line=$(OTHER_LINE))
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder --ignore=$(KILLING) --browser=$(BROWSER) $(if $(OTHER_LINE),--other-line=$(OTHER_LINE))
 	$(BIN)/python -m pytest $(KILLING)
 
 check: setup ## Lint, format, types, import directions
@@ -72,14 +72,15 @@ $(UV): requirements.lock
 .browser/chromium: .ci/browser .ci/apt.sh
 	.ci/browser .browser
 
-# pyenv's shims pass on only the versions that are asked for by name.
+# pyenv's shims pass on only the versions that are asked for by name. Bytecode is written here, once: a process that may
+# not write it (PYTHONDONTWRITEBYTECODE) compiles 10,000 modules of TFX anew, which takes longer than most nodes do.
 $(READY): requirements.lock pyproject.toml | $(UV)
 	@interpreter=$$(PYENV_VERSION=$(PYTHON) $(UV) python find --system $(PYTHON) 2>/dev/null) || \
 	{ echo "No Python $(PYTHON) found. To do: install it (\`pyenv install $(PYTHON)\`, or from your system's packages), or choose another, such as \`make setup PYTHON=3.10\`." >&2; exit 1; }; \
 	$$interpreter -I runners/tfx_lines.py; \
 	echo "Making $(VENV) with $$($$interpreter --version): about 3 GB, a few minutes on a first download"; \
 	$(UV) venv --quiet --clear --python $$interpreter $(VENV)
-	$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	$(UV) pip install --quiet --python $(BIN)/python --require-hashes --compile-bytecode -r requirements.lock
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	echo $(PYTHON) > $(VENV)/.python
 	touch $@

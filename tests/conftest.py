@@ -8,6 +8,22 @@ import pytest
 from published_form import write_published_form
 
 REAL_DATA = Path(__file__).parents[2] / "shared" / "data"
+LONGEST = (
+    "runners/test_clv.py",
+    "pipeline/test_dag.py",
+    "runners/test_two_lines.py",
+    "runners/vertex/test_rehearsal.py",
+    "runners/vertex/test_whole_commands.py",
+    "runners/test_cli.py",
+    "runners/test_colorizer.py",
+    "runners/test_your_own_data.py",
+    "runners/test_progress.py",
+    "models/colorizer/test_trainer.py",
+    "models/clv/test_trainer.py",
+    "runners/test_training_job.py",
+    "models/colorizer/test_distribution.py",
+)
+"""Files that take a minute or so, the longest first: begun last, one would run on alone while the other core waits."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -26,6 +42,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         type=Path,
         help="Chromium or Chrome for tests of web pages; without it, the one on the PATH or in .browser/",
     )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts the longest files first; the order within a file, and that of the others, stays."""
+    ranks = {Path(__file__).parent / name: rank for rank, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: ranks.get(item.path, len(ranks)))
 
 
 @pytest.fixture(scope="session")

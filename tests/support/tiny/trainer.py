@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 import tensorflow_transform as tft
+from tensorflow_transform.saved import saved_transform_io_v2
 
 
 def run_fn(fn_args: Any) -> None:
@@ -20,15 +21,17 @@ def run_fn(fn_args: Any) -> None:
 
 def export(graph: Any, slope: float, intercept: float, folder: str) -> None:
     module = tf.Module()
-    module.transform = graph.transform_features_layer()
+    loader = saved_transform_io_v2.SavedModelLoader(graph.transform_savedmodel_dir)
+    module.transform = vars(loader)
     module.line = [tf.Variable(slope, dtype=tf.float32), tf.Variable(intercept, dtype=tf.float32)]
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, name="x")])
+    # AutoGraph, and saving a layer of Keras, would take longer than all else that a run of this model does.
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, name="x")], autograph=False)
     def serving_default(x: Any) -> Any:
-        scaled = module.transform({"x": x})["x_scaled"]
+        scaled = loader.apply_transform_model({"x": x})["x_scaled"]
         return {"predicted": module.line[0] * tf.reshape(scaled, [-1]) + module.line[1]}
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")], autograph=False)
     def serving_examples(examples: Any) -> Any:
         return serving_default(tf.io.parse_example(examples, {"x": tf.io.FixedLenFeature([], tf.float32)})["x"])
 
