@@ -58,6 +58,7 @@ class LoadedModel:
         self.manifest = manifest
         self.signatures = {name: _signature(name, function) for name, function in functions.items()}
         self._functions = dict(functions)
+        self._tensorflow = quiet_tensorflow()
 
     @classmethod
     def load(cls, folder: Path) -> LoadedModel:
@@ -72,7 +73,7 @@ class LoadedModel:
             loaded = tf.saved_model.load(str(folder))
         except Exception as error:  # TensorFlow raises what it likes, and none of it may end a server.
             raise UserError(
-                expected=f"a SavedModel that TensorFlow {tf.__version__} loads, {folder}",
+                expected=f"a SavedModel that the TensorFlow here can load, {folder}",
                 received=f"{type(error).__name__}: {' '.join(str(error).split())[:300]}",
                 todo="serve another version, or install the TensorFlow that the manifest names",
             ) from error
@@ -97,7 +98,7 @@ class LoadedModel:
         Raises:
           ValueError: TensorFlow refuses the values, such as bytes that are no picture.
         """
-        tf = quiet_tensorflow()
+        tf = self._tensorflow
         inputs = self.signatures[signature].inputs
         tensors = {name: tf.constant(columns[name], tf.as_dtype(tensor.dtype)) for name, tensor in inputs.items()}
         try:
