@@ -248,12 +248,13 @@ def _rank(
 ) -> None:
     from runners.batch.sinks import check_suffix, write_table
     from runners.model_commands import find_pushed
-    from runners.ranking import ranked
+    from runners.ranking import ranked, show
 
     check_suffix(output)
     folder = find_pushed(contract, root, version)
     table = ranked(contract, folder, transactions, as_of.date(), root, assignments)
     write_table(table, output)
+    show(table, Console())
     _say(f"Wrote {len(table):,} rows to {output}")
 
 

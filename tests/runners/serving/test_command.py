@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-import re
 import signal
 import socket
-import subprocess
-import sys
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,15 +12,13 @@ from typing import Any
 
 import pytest
 import requests
+from served_command import PATIENCE_S, Serving
 from small_models import CUSTOMER, FUTURE, push_clv
 
 from pipeline.contract import UserError, find_model
 from runners.serving.server import bind
 from runners.serving.settings import serve_settings
 from runners.serving.source import find_source
-
-PATIENCE_S = 60
-MAIN = "import sys; from runners.cli import main; sys.argv[0] = 'pipelines'; main()"
 
 
 @pytest.fixture(scope="module")
@@ -47,42 +40,6 @@ def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             client.bucket("models").blob(f"artifact/{path.relative_to(version)}").upload_from_filename(str(path))
     yield f"http://127.0.0.1:{port}"
     server.stop()
-
-
-class Serving:
-    """A process that serves, and what it says."""
-
-    def __init__(self, arguments: list[str], environment: dict[str, str]) -> None:
-        command = [sys.executable, "-c", MAIN, "serve", *arguments]
-        self.process = subprocess.Popen(
-            command, env=os.environ | environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-        )
-        self.said = ""
-        self.url = ""
-        self._reader = threading.Thread(target=self._read)
-        self._reader.start()
-
-    def _read(self) -> None:
-        assert self.process.stderr
-        for line in self.process.stderr:
-            self.said += line
-            found = re.search(r"(http://\S+) answers", line)
-            self.url = found[1] if found else self.url
-
-    def wait(self) -> str:
-        """Returns the address, once it answers."""
-        deadline = time.monotonic() + PATIENCE_S
-        while not self.url:
-            assert time.monotonic() < deadline, self.said
-            assert self.process.poll() is None, self.said
-            time.sleep(0.05)
-        return self.url
-
-    def end(self) -> int:
-        """Returns the exit code."""
-        code = self.process.wait(PATIENCE_S)
-        self._reader.join(PATIENCE_S)
-        return code
 
 
 def test_a_container_of_vertex_ai_serves_and_ends_in_order(bucket: str) -> None:
