@@ -77,7 +77,7 @@ def count(raw: RawTable, query: Query, as_of: date, subject: str | None) -> Rows
         f"COUNTIF(NOT ({known}))",
         f"COUNT(DISTINCT {whom})",
         f"COUNT(DISTINCT IF({known}, {whom}, NULL))",
-        *(f"COUNTIF({known} AND {rule.where})" for rule in query.left_out),
+        *(f"COUNTIF({known} AND ({rule.where}))" for rule in query.left_out),
     ]
     found = ask(raw, query)(f"SELECT {', '.join(counts)} FROM {query.table}")
     first, last, later, subjects, seen, *rows = found

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from pipeline.contract import Explanation, UserError
+from runners.batch.sinks import written
 from runners.serving.explaining import Attribution, vertex_shape
 from runners.serving.loaded import Signature
 
@@ -88,7 +89,10 @@ def _csv(path: Path, signature: Signature) -> Iterator[list[Row]]:
     import pyarrow as pa
     from pyarrow import csv
 
-    types = {name: pa.type_for_alias(tensor.dtype) for name, tensor in signature.inputs.items()}
+    # What is no input stays as it is written.
+    with csv.open_csv(path) as opened:
+        types = dict.fromkeys(opened.schema.names, pa.string())
+    types |= {name: pa.type_for_alias(tensor.dtype) for name, tensor in signature.inputs.items()}
     with csv.open_csv(path, convert_options=csv.ConvertOptions(column_types=types)) as batches:
         yield from _rows(batches)
 
@@ -127,15 +131,8 @@ def writing(path: Path, explanation: Explanation, key: tuple[str, ...]) -> Itera
     opened = {".jsonl": _json_writer, ".csv": _table_writer, ".parquet": _table_writer}.get(path.suffix.lower())
     if opened is None:
         raise UserError(expected="a .jsonl, .csv or .parquet file", received=str(path), todo="correct --output")
-    part = path.with_name(f"{path.name}.part")
-    try:
-        with opened(part, path.suffix.lower(), explanation, key) as write:
-            yield write
-        part.replace(path)
-    except OSError as error:
-        raise UserError(expected=f"to write {path}", received=str(error), todo="choose another --output") from error
-    finally:
-        part.unlink(missing_ok=True)
+    with written(path) as draft, opened(draft, path.suffix.lower(), explanation, key) as write:
+        yield write
 
 
 @contextmanager

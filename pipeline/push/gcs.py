@@ -95,6 +95,8 @@ def downloaded(version: Version) -> Iterator[Path]:
             if relative.endswith("/") or not relative:  # What consoles leave where somebody made a folder.
                 continue
             file = Path(name) / relative
+            if ".." in file.parts:
+                raise ValueError(f"an object's name that leaves its folder, {relative}")
             file.parent.mkdir(parents=True, exist_ok=True)
             blob.download_to_filename(str(file), checksum="crc32c")
         yield Path(name)

@@ -99,6 +99,11 @@ def _taking(logs: Iterator[bytes], signature: Signature) -> Ask:
     def ask(columns: Columns) -> Columns:
         (asked,) = columns.values()
         rows = [outputs(next(logs)) for _ in range(len(asked))]
-        return {name: np.array([row[name] for row in rows]) for name in signature.outputs}
+        try:
+            return {name: np.array([row[name] for row in rows]) for name in signature.outputs}
+        except ValueError as error:  # Of several shapes. Asking again would take the next rows' answers.
+            raise UserError(
+                expected="answers of one shape, with --beam", received=str(error), todo="leave out --beam"
+            ) from error
 
     return ask

@@ -15,6 +15,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
 from pipeline.contract import UserError
+from pipeline.google_words import LOGIN
 from runners.batch.predicting import Ask
 from runners.serving import instances
 from runners.serving.loaded import Columns, Signature, Tensor
@@ -23,6 +24,11 @@ ROWS = 1000
 """Rows in a request: Vertex AI's endpoints take 1.5 MB."""
 TRIES = 6
 """So often is a request tried again that a server has no room for (429, 503)."""
+WAIT_S = 60
+"""The longest that is waited for it, in seconds, whatever it says."""
+HOPELESS = 50
+"""So many refusals before the first prediction are no fault of single rows."""
+DEFAULT = "serving_default"
 BACKOFF_S = 0.2
 """Twice as long each time, in seconds, where a server does not say how long."""
 TIMEOUT_S = 60
@@ -95,6 +101,12 @@ def vertex_endpoint(name: str, signature: Signature, vertex: Any = None) -> Ask:
             received=name,
             todo="correct --endpoint",
         )
+    if signature.name != DEFAULT:
+        raise UserError(
+            expected=f"rows for {DEFAULT}, which is all that an endpoint of Vertex AI asks a model",
+            received=f"an input, or a --signature, for {signature.name}",
+            todo="leave out --endpoint, or ask a server: --endpoint http://...",
+        )
     region = found["region"]
     vertex = vertex or VertexSettings.model_construct(project=name.split("/")[1], region=region)
     login = credentials(vertex)
@@ -102,9 +114,15 @@ def vertex_endpoint(name: str, signature: Signature, vertex: Any = None) -> Ask:
     return asking(patient(session), f"{address(vertex, f'{region}-aiplatform')}/v1/{name}:predict", signature, {})
 
 
+class _Patience(Retry):
+    def get_retry_after(self, response: Any) -> float | None:
+        told = super().get_retry_after(response)
+        return told and min(told, WAIT_S)
+
+
 def patient(session: requests.Session) -> requests.Session:
     """Lets a session ask again where a server has no room, and as late as its `Retry-After` says."""
-    retry = Retry(
+    retry = _Patience(
         total=TRIES,
         connect=1,
         read=0,
@@ -121,11 +139,15 @@ def patient(session: requests.Session) -> requests.Session:
 def asking(session: requests.Session, url: str, signature: Signature, more: Mapping[str, str]) -> Ask:
     """Returns what posts a batch as `instances` and reads `predictions`."""
 
+    answered = refused = 0
+
     def ask(columns: Columns) -> Columns:
+        nonlocal answered, refused
         # Bytes are asked for as such whatever the name of their tensor: text that is no UTF-8 becomes base64.
         body = orjson.dumps({**more, "instances": instances.rows(columns)}, option=orjson.OPT_SERIALIZE_NUMPY)
         answer = _sent(session, "POST", url, body)
-        if answer.status_code in REFUSED:
+        if answer.status_code in REFUSED and (answered or refused < HOPELESS):
+            refused += 1
             raise ValueError(_reason(answer))
         if answer.status_code != requests.codes.ok:
             raise UserError(
@@ -133,15 +155,32 @@ def asking(session: requests.Session, url: str, signature: Signature, more: Mapp
                 received=f"status {answer.status_code}: {_reason(answer)}",
                 todo="look at the server's log" if answer.status_code >= 500 else "correct --endpoint",
             )
-        return _columns(signature, orjson.loads(answer.content)["predictions"])
+        answered += 1
+        return _columns(signature, _predictions(url, answer))
 
     return ask
 
 
+def _predictions(url: str, answer: requests.Response) -> list[Any]:
+    try:
+        found: list[Any] = orjson.loads(answer.content)["predictions"]
+    except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+        raise UserError(
+            expected=f"predictions as JSON from {url}", received=answer.text[:200], todo="correct --endpoint"
+        ) from error
+    return found
+
+
 def _sent(session: requests.Session, method: str, url: str, body: bytes | None = None) -> requests.Response:
+    from google.auth.exceptions import GoogleAuthError
+
     try:
         headers = {"Content-Type": "application/json"}
         return session.request(method, url, data=body, headers=headers, timeout=TIMEOUT_S)
+    except GoogleAuthError as error:
+        raise UserError(
+            expected="a login that Google takes", received=f"{type(error).__name__}: {str(error)[:200]}", todo=LOGIN
+        ) from error
     except (requests.RequestException, OSError) as error:
         raise UserError(
             expected=f"a server at {url}",

@@ -81,8 +81,10 @@ def _kept(features: Any, signature: Signature) -> Any:
 
 
 def _single(column: Any) -> Any:
-    """The values of a feature that has at most one in each example; None for others, and for bytes that are no text."""
-    if pa.types.is_null(column.type) or any(length not in (0, 1, None) for length in set(_lengths(column))):
+    """The values of a feature where an example has one; null where it has none or several. None if no example has one,
+    and for bytes that are no text.
+    """
+    if pa.types.is_null(column.type) or 1 not in set(_lengths(column)):
         return None
     offsets = np.append(np.asarray(column.offsets), [])
     starts = np.where(np.diff(offsets) == 1, offsets[:-1], -1)

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from pipeline.contract import UserError
 from runners.batch.predicting import Ask, Counts, predict, publish_errors
-from runners.batch.rows import BATCH_PICTURES, Rows, Source
+from runners.batch.rows import BATCH_PICTURES, BadRow, Rows, Source
 from runners.batch.sinks import BadRows, Sink, open_sink, written
 from runners.serving.loaded import Columns, Signature
 
@@ -63,7 +63,7 @@ def predict_to_folder(folder: Path, signature: Signature, ask: Ask, output: Path
     source = Source(_read(folder, paths, signature), total=len(paths), counted="picture")
     with written(output) as draft:
         draft.mkdir()
-        bad = BadRows(output, draft.with_name("errors"), source.counted)
+        bad = BadRows(output, draft.with_name(".errors"), source.counted)
         sink = _Files(draft)
         try:
             counts = predict(source, signature, ask, sink, bad)
@@ -77,13 +77,25 @@ def _read(folder: Path, paths: list[Path], signature: Signature) -> Iterator[Row
     (only,) = signature.inputs
     for start in range(0, len(paths), BATCH_PICTURES):
         chunk = paths[start : start + BATCH_PICTURES]
-        names = [path.relative_to(folder).as_posix() for path in chunk]
+        found = {number: _content(path) for number, path in enumerate(chunk, start + 1)}
+        named = {number: path.relative_to(folder).as_posix() for number, path in enumerate(chunk, start + 1)}
+        good = [number for number, content in found.items() if isinstance(content, bytes)]
+        names = [named[number] for number in good]
         yield Rows(
-            numbers=np.arange(start + 1, start + 1 + len(chunk)),
-            wanted={only: [path.read_bytes() for path in chunk]},
+            numbers=np.array(good, np.int64),
+            wanted={only: [found[number] for number in good]},
             kept=[{"file": name} for name in names],
             instance=names.__getitem__,
+            unreadable=[BadRow(number, named[number], str(found[number])) for number in found if number not in good],
         )
+
+
+def _content(path: Path) -> bytes | str:
+    """The bytes of a file, or why they cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        return error.strerror or str(error)
 
 
 class _Files:

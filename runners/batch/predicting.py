@@ -46,7 +46,7 @@ def predict_to_file(source: Source, signature: Signature, ask: Ask, output: Path
     with written(output) as draft:
         sink = open_sink(draft)
         try:
-            bad = BadRows(output, draft.with_name("errors"), source.counted)
+            bad = BadRows(output, draft.with_name(".errors"), source.counted)
             counts = predict(source, signature, ask, sink, bad, at_once)
         finally:
             sink.close()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -87,10 +86,6 @@ class Source:
     batches: Iterator[Rows]
     total: int | None = None
     counted: str = field(default="row")
-
-
-Open = Callable[[Path, Signature], Source]
-"""Opens a file for a signature."""
 
 
 def batch_rows(signature: Signature) -> int:

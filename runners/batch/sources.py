@@ -19,6 +19,8 @@ from runners.batch.rows import BATCH_BYTES, BadRow, Rows, Source, batch_rows, ch
 from runners.serving.loaded import Signature
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".csv", ".csv.gz", ".parquet", ".tfrecord", ".tfrecord.gz")
+UNEVEN_ROWS = 100_000
+"""Rows of a CSV that may have too few or too many cells before one that is right: they are in memory till then."""
 
 
 def check_file(path: Path) -> None:
@@ -90,6 +92,13 @@ def _of_lines(signature: Signature, lines: list[bytes], before: int) -> Rows:
 def _of_values(signature: Signature, values: list[Any], numbers: Any, unreadable: list[BadRow]) -> Rows:
     names = signature.inputs.keys()
     only = next(iter(names)) if len(names) == 1 else None
+    taken = set(signature.outputs) - set(names)
+    if any(isinstance(value, dict) and not taken.isdisjoint(value) for value in values):
+        raise UserError(
+            expected=f"other fields in the rows than the model answers: {', '.join(signature.outputs)}",
+            received=f"fields of these names: {', '.join(sorted(taken))}",
+            todo="rename them, so that nobody takes the one for the other",
+        )
     if only is not None:  # A value may stand for the object that has it.
         rows = [value if isinstance(value, dict) and only in value else {only: value} for value in values]
     else:
@@ -132,6 +141,13 @@ def _csv(path: Path, signature: Signature) -> Iterator[Rows]:
     uneven: dict[int, BadRow] = {}
 
     def note(row: Any) -> str:
+        if len(uneven) >= UNEVEN_ROWS:
+            raise UserError(
+                expected=f"rows of {path} with as many cells as its header",
+                received=f"{UNEVEN_ROWS:,} one after the other with more or fewer, such as row {row.number - 1}: "
+                f"{row.actual_columns} cells, not {row.expected_columns}",
+                todo="correct the header, or the separators",
+            )
         reason = f"expected {row.expected_columns} cells, received {row.actual_columns}"
         uneven[row.number - 1] = BadRow(row.number - 1, row.text, reason)  # The header is row 1 to Arrow.
         return "skip"

@@ -85,8 +85,10 @@ def request(
         model=f"{parent(vertex)}/models/{model_id(pipeline)}{alias}",
         input_config=_source(source),
         output_config=_destination(output),
-        # Rows as objects, by the names of their columns: BigQuery's would be arrays.
-        instance_config=v1.BatchPredictionJob.InstanceConfig(instance_type="object", included_fields=inputs),
+        # Rows as objects, by the names of their columns: BigQuery's would be arrays. Lines that are no objects stay so.
+        instance_config=v1.BatchPredictionJob.InstanceConfig(instance_type="object", included_fields=inputs)
+        if inputs or source.startswith("bq://")
+        else None,
         dedicated_resources=v1.BatchDedicatedResources(
             machine_spec=v1.MachineSpec(machine_type=machines.type),
             starting_replica_count=machines.start,

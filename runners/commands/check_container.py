@@ -19,7 +19,7 @@ def check_container(
     model: ModelName,
     version: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Option("--model", metavar="VERSION|FOLDER", help="A pushed version; the newest if left out."),
+        typer.Option("--model", metavar="VERSION|FOLDER", help="A pushed version; the one that serves if left out."),
     ] = None,
     tensorflow: Annotated[
         Optional[str],  # noqa: UP045

@@ -33,7 +33,9 @@ def explain(
     ] = None,
     version: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Option("--model", metavar="VERSION|FOLDER", help="Version, or folder of one; the newest if left out."),
+        typer.Option(
+            "--model", metavar="VERSION|FOLDER", help="Version or its folder; the one that serves if left out."
+        ),
     ] = None,
     paths: Annotated[
         int, typer.Option(min=4, help="Orders of the inputs to average over; exact where all take no longer.")

@@ -36,7 +36,7 @@ Output = Annotated[
 Version = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option(
-        "--model", metavar="VERSION|FOLDER", help="Version, or folder of one; the newest of any data line if left out."
+        "--model", metavar="VERSION|FOLDER", help="Version, or folder of one; the one that serves if left out."
     ),
 ]
 SignatureName = Annotated[
@@ -102,6 +102,15 @@ def predict(
     Exit codes: 0 predicted; 1 a job on Vertex AI failed; 2 a mistake, or too many rows without a prediction.
     """
     contract = find_model(model)
+    job = env is not None and endpoint is None and transactions is None and _is_vertex(env)
+    given_up = _named(endpoint=endpoint, signature=signature, beam=beam or None, max_bad_share=max_bad_share)
+    if given_up and (transactions is not None or job):
+        raise UserError(
+            expected="with --transactions, or for a job on Vertex AI, none of --endpoint, --signature, --beam and "
+            "--max-bad-share",
+            received=", ".join(given_up),
+            todo="leave them out",
+        )
     if (input is None) == (transactions is None) or (transactions is None) != (as_of is None):
         raise UserError(
             expected="either --input, or --transactions with --as-of",
@@ -112,7 +121,7 @@ def predict(
         _rank(contract, version, transactions, as_of, Path(output), root, assignments)
         return
     given = Given(contract, str(input), output, version, signature, root, env)
-    if endpoint is None and env is not None and _is_vertex(env):
+    if job:
         machines = (machine, min_replicas, max_replicas)
         raise typer.Exit(_submit(given, assignments, machines, wait=wait))
     most = _most(contract, env, assignments) if max_bad_share is None else max_bad_share
@@ -199,6 +208,8 @@ def _check_files(given: Given) -> None:
         check_file(Path(given.input))
     if not Path(given.input).is_dir():
         check_suffix(Path(given.output))
+        if Path(given.output).is_dir():
+            raise UserError(expected="a file to write", received=f"the folder {given.output}", todo="correct --output")
 
 
 def _signature(given: Given, signatures: dict[str, Signature]) -> Signature:
@@ -292,7 +303,7 @@ def _wait(looks: Iterable[BatchJob]) -> int:
     _say(f"{job.predicted:,} predictions, {job.bad:,} rows without, in {job.output or 'no place'}")
     if job.error:
         _say(f"{job.id}: {job.error}")
-    return 0 if job.state in ("SUCCEEDED", "PARTIALLY_SUCCEEDED") and job.predicted else 1
+    return 0 if job.state in ("SUCCEEDED", "PARTIALLY_SUCCEEDED") and (job.predicted or not job.bad) else 1
 
 
 def _is_vertex(env: str) -> bool:

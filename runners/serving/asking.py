@@ -10,7 +10,7 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from runners.serving.instances import BadInstances
+from runners.serving.instances import BadInstances, shown
 from runners.serving.limits import LARGE
 from runners.serving.loaded import LoadedModel, Signature
 from runners.serving.refusals import Refused
@@ -40,7 +40,7 @@ def signature_of(loaded: LoadedModel, name: Any) -> Signature:
     """
     wanted = DEFAULT if name is None else name
     if not isinstance(wanted, str) or wanted not in loaded.signatures:
-        raise Refused(400, f"expected signature_name to be one of {', '.join(loaded.signatures)}; {str(name)[:60]!r}")
+        raise Refused(400, f"expected signature_name to be one of {', '.join(loaded.signatures)}; {shown(name)}")
     return loaded.signatures[wanted]
 
 
@@ -56,6 +56,19 @@ async def converted(request: Request, function: Callable[..., Any], *arguments: 
         return function(*arguments)
     except BadInstances as error:
         raise Refused(400, str(error)) from None
+
+
+def listed(instances: Any, most: int) -> list[Any]:
+    """Returns instances that are a list, and not too many: each mistake in them will be an object.
+
+    Raises:
+      Refused: they are none, or too many.
+    """
+    if not isinstance(instances, list):
+        raise Refused(400, f"expected a list in instances, received {type(instances).__name__}")
+    if len(instances) > most:
+        raise Refused(413, f"expected at most {most} instances a request, received {len(instances)}")
+    return instances
 
 
 def json_response(request: Request, content: Any, loaded: LoadedModel, rows: int) -> Response:

@@ -123,12 +123,15 @@ class Batcher:
     async def _run(self, kind: _Kind, batch: list[_Asked]) -> None:
         try:
             answer = await self._in_thread(kind, concatenate([asked.columns for asked in batch]))
+            _check_rows(answer, sum(asked.rows for asked in batch))
         except Exception as error:
-            if len(batch) > 1:  # One of them may be the reason: it must not spoil the others.
-                for asked in batch:
+            waiting = [asked for asked in batch if not asked.answer.done()]
+            if len(batch) > 1 and isinstance(error, ValueError):  # One of them may be the reason: it spoils no other.
+                for asked in waiting:
                     await self._run(kind, [asked])
-            elif not batch[0].answer.done():
-                batch[0].answer.set_exception(error)
+            else:
+                for asked in waiting:
+                    asked.answer.set_exception(error)
             return
         first = 0
         for asked in batch:
@@ -144,3 +147,10 @@ class Batcher:
         self.telemetry.model_seconds.labels(kind.signature).observe(time.perf_counter() - began)
         self.telemetry.batch_rows.labels(kind.signature).observe(rows_of(columns))
         return answer
+
+
+def _check_rows(answer: Answer, rows: int) -> None:
+    """Sees to it that nobody is given another's answer."""
+    wrong = [name for name, values in answer.items() if values.shape[:1] != (rows,)]
+    if wrong:
+        raise Refused(500, f"the model answers {', '.join(wrong)} without a row for each instance")

@@ -14,7 +14,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from runners.serving.settings import ServeSettings
 
 HEAD_BYTES = 64 * 1024
-"""Greatest head of a request. The parser has no limit of its own."""
+"""Greatest head of a request, trailers included. The parser has no limit of its own."""
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -29,8 +29,9 @@ class BoundedProtocol(HttpToolsProtocol):
     """Of one server, the one that has waited for longest first."""
 
     _limit: asyncio.TimerHandle | None = None
-    _in_head = False
-    _head_bytes = 0
+    _others = 0
+    """Bytes of the message that came and are no body: head, chunks' sizes, trailers."""
+    _body = 0
 
     def connection_made(self, transport: Any) -> None:
         """A client is there: it gets a place, and time for a head."""
@@ -41,25 +42,30 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Something came; if it began a head between requests, the time for it runs."""
+        self._others += len(data)
         super().data_received(data)
+        # Chunks of a few bytes have sizes as long as themselves.
+        if self._others > HEAD_BYTES + self._body:
+            self._close()
+            return
         if self not in self.waiting:
             return
-        if self._in_head:
-            self._head_bytes += len(data)
-            if self._head_bytes > HEAD_BYTES:
-                self._close()
-                return
         if self._limit is None and not self._is_asked():
             self._waits(self.settings.head_timeout_s)
 
     def on_message_begin(self) -> None:
         """A head begins."""
-        self._in_head, self._head_bytes = True, 0
+        self._others = self._body = 0
         super().on_message_begin()
+
+    def on_body(self, body: bytes) -> None:
+        """A part of a body is there."""
+        self._others -= len(body)
+        self._body += len(body)
+        super().on_body(body)
 
     def on_headers_complete(self) -> None:
         """A head is whole: the body has a limit of its own, where it is read."""
-        self._in_head = False
         self._stop_clock()
         super().on_headers_complete()
 
@@ -74,7 +80,8 @@ class BoundedProtocol(HttpToolsProtocol):
         unread = self.cycle.more_body
         super().on_response_complete()
         if not self.transport.is_closing() and self.cycle.response_complete:
-            self._waits(self.settings.body_timeout_s if unread else None)
+            unsent = self.transport.get_write_buffer_size()  # A client that does not read its answer.
+            self._waits(self.settings.body_timeout_s if unread or unsent else None)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone."""

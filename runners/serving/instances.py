@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BeforeValidator, ConfigDict, Field, PlainValidator, TypeAdapter, ValidationError
+from pydantic import BeforeValidator, ConfigDict, FailFast, Field, PlainValidator, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
 from runners.serving.loaded import Columns, Signature, Tensor, rows_of
@@ -96,13 +96,14 @@ def _adapter(tensors: tuple[Tensor, ...]) -> TypeAdapter[list[dict[str, Any]]]:
     fields = {tensor.name: _type(tensor.dtype, len(tensor.shape) - 1) for tensor in tensors}
     row = TypedDict("Instance", fields)  # type: ignore[misc] # The fields are known at run time only.
     row.__pydantic_config__ = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)  # type: ignore[attr-defined]
-    rows: Any = list[row]  # type: ignore[valid-type]
+    # One wrong row is enough: of thousands of mistakes each would be an object.
+    rows: Any = Annotated[list[row], FailFast()]  # type: ignore[valid-type]
     return TypeAdapter(rows)
 
 
 def _type(dtype: str, axes: int) -> Any:
     if axes:
-        return list[_type(dtype, axes - 1)]  # type: ignore[misc]
+        return Annotated[list[_type(dtype, axes - 1)], FailFast()]  # type: ignore[misc]
     if dtype == "string":
         return Annotated[bytes, PlainValidator(_bytes)]
     if dtype == "bool":
@@ -157,21 +158,22 @@ def _validated(adapter: TypeAdapter[list[dict[str, Any]]], value: list[Any], whe
 
 
 def _place(parts: tuple[int | str, ...]) -> str:
-    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts)
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part[:SHOWN_CHARACTERS]}" for part in parts)
+
+
+def shown(value: Any) -> str:
+    """Returns what a message says of a value that was received, cut short."""
+    text = reprlib.repr(value)  # A list in a list a thousand times over has no `repr`.
+    return text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + "..."
 
 
 def _received(value: Any) -> str:
-    text = reprlib.repr(value)  # A list in a list a thousand times over has no `repr`.
-    return f"received {text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + '...'}"
+    return f"received {shown(value)}"
 
 
 def _array(tensor: Tensor, values: list[Any]) -> NDArray[Any]:
-    if tensor.dtype == "string":
-        array = np.empty(len(values), object)
-        array[:] = values
-        return array
     try:
-        array = np.asarray(values, tensor.dtype)
+        array = np.asarray(values, object if tensor.dtype == "string" else tensor.dtype)
     except (ValueError, OverflowError):
         raise BadInstances(f"{tensor.name}: expected the same lengths in all instances; ask them one by one") from None
     # An empty list has fewer axes than its type.
@@ -186,7 +188,9 @@ def _shape(tensor: Tensor) -> str:
 
 
 def _plain(name: str, values: NDArray[Any]) -> Any:
-    return [_text(name, value) for value in values] if values.dtype.kind in "OS" else values
+    if values.dtype.kind not in "OS":
+        return values
+    return [_plain(name, value) if isinstance(value, np.ndarray) else _text(name, value) for value in values]
 
 
 def _text(name: str, value: bytes) -> Any:

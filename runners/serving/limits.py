@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -17,7 +18,8 @@ from runners.serving.refusals import Refused, busy
 from runners.serving.settings import ServeSettings
 
 LARGE = 64 * 1024
-"""Bodies of so many bytes are read as JSON in a thread, so that nobody waits for it."""
+"""Bodies of so many bytes are looked at in a thread, between whose steps others get a turn (reading JSON is one)."""
+PNG_HEAD = 24
 
 JPEG_XL = "JPEG XL"
 """TensorFlow 2.21 decodes it; what it would decode to, nothing here can tell."""
@@ -140,9 +142,17 @@ def _kind(value: bytes) -> str | None:
 def _pixels_of(picture: bytes, kind: str) -> int:
     if kind == JPEG_XL:
         raise Refused(400, "pictures in JPEG XL are not taken; PNG, JPEG, GIF and BMP are")
+    if kind == "PNG" and picture[12:16] == b"IHDR" and len(picture) >= PNG_HEAD:  # At once, however many chunks follow.
+        width, height = struct.unpack(">II", picture[16:PNG_HEAD])
+        return int(width * height)
     try:
         with Image.open(io.BytesIO(picture), formats=[kind]) as opened:
-            return opened.width * opened.height * int(getattr(opened, "n_frames", 1))
+            if kind == "GIF" and getattr(opened, "is_animated", False):
+                # TensorFlow makes room for all frames, each as large as the largest, whatever the first one's size.
+                raise Refused(400, "animated pictures are not taken")
+            return opened.width * opened.height
+    except Refused:
+        raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise Refused(413, "a picture of too many pixels") from None
     except Exception:  # Pillow raises what it likes for a broken file.

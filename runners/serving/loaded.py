@@ -50,13 +50,16 @@ class LoadedModel:
     Attributes:
       folder: where it lies.
       manifest: what it is.
-      signatures: by name.
+      signatures: by name; those that take no rows are left out.
     """
 
     def __init__(self, folder: Path, manifest: Manifest, functions: Mapping[str, Any]) -> None:
         self.folder = folder
         self.manifest = manifest
-        self.signatures = {name: _signature(name, function) for name, function in functions.items()}
+        found = {name: _signature(name, function) for name, function in functions.items()}
+        self.signatures = {
+            name: one for name, one in found.items() if one.inputs and all(t.shape for t in one.inputs.values())
+        }
         self._functions = dict(functions)
         self._tensorflow = quiet_tensorflow()
 
@@ -103,11 +106,18 @@ class LoadedModel:
         tensors = {name: tf.constant(columns[name], tf.as_dtype(tensor.dtype)) for name, tensor in inputs.items()}
         try:
             answer = self._functions[signature](**tensors)
-        except tf.errors.OpError as error:
-            raise ValueError(_reason(error.message)) from error
+        except _of_values(tf) as error:
+            raise ValueError(_reason(getattr(error, "message", ""))) from error
         except UnicodeDecodeError as error:  # TensorFlow's reason quotes bytes that are no text.
             raise ValueError(_reason(error.object.decode(errors="replace"))) from error
         return {name: tensor.numpy() for name, tensor in answer.items()}
+
+
+def _of_values(tf: Any) -> tuple[type[Exception], ...]:
+    """The errors of TensorFlow's that are the fault of the values; others, such as no memory, are not."""
+    errors = tf.errors
+    wrong = (errors.InvalidArgumentError, errors.OutOfRangeError, errors.FailedPreconditionError)
+    return (*wrong, errors.UnimplementedError, errors.NotFoundError, errors.DataLossError)
 
 
 def quiet_tensorflow() -> Any:

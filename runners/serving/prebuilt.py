@@ -212,8 +212,11 @@ def _relative(here: NDArray[Any], there: NDArray[Any] | None) -> float:
         return float("inf")
     if here.dtype.kind in "OSU":
         return 0.0 if here.tolist() == there.tolist() else float("inf")
-    apart = np.abs(here.astype(np.float64) - there.astype(np.float64)).max(initial=0.0)
-    return float(apart / max(np.abs(here.astype(np.float64)).max(initial=0.0), 1e-9))
+    ours, theirs = here.astype(np.float64), there.astype(np.float64)
+    if not np.array_equal(np.isnan(ours), np.isnan(theirs)):
+        return float("inf")
+    apart = np.nanmax(np.abs(ours - theirs), initial=0.0)
+    return float(apart / max(np.nanmax(np.abs(ours), initial=0.0), 1e-9))
 
 
 def _packed(value: NDArray[Any]) -> str:

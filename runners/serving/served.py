@@ -8,7 +8,9 @@ import logging
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 from numpy.typing import NDArray
@@ -16,7 +18,7 @@ from numpy.typing import NDArray
 from pipeline.contract import Model, UserError
 from pipeline.push import Version
 from runners.serving.batching import Batcher
-from runners.serving.limits import check_size
+from runners.serving.limits import LARGE, check_size
 from runners.serving.loaded import Columns, LoadedModel, rows_of
 from runners.serving.refusals import Refused, busy
 from runners.serving.settings import ServeSettings
@@ -54,7 +56,8 @@ class Served:
         self.stopping = False
         self._current: LoadedModel | None = None
         self._path = ""
-        self._asked: Counter[int] = Counter()
+        self._drained = True
+        self._users: Counter[LoadedModel] = Counter()
         self._batcher = Batcher(settings, self.telemetry)
         self._explainer = ThreadPoolExecutor(1, "explanations")
         self._explained = 0
@@ -90,27 +93,45 @@ class Served:
             raise Refused(404, f"Servable not found for request: Specific({self.model.name}, {number})")
         return current
 
-    async def ask(self, signature: str, columns: Columns, version: int | None = None) -> tuple[Answer, LoadedModel]:
-        """Returns the answer to a batch of rows, and the version that gave all of it.
+    @contextmanager
+    def using(self, number: int | None = None) -> Iterator[LoadedModel]:
+        """Lends the version that answers, to one request from its first byte to its last: it is not unloaded meanwhile.
 
         Args:
+          number: of the version that must answer; None for whichever does.
+
+        Raises:
+          Refused: it is another.
+        """
+        loaded = self.version(number)
+        self._users[loaded] += 1
+        try:
+            yield loaded
+        finally:
+            self._users[loaded] -= 1
+            if not self._users[loaded]:
+                del self._users[loaded]
+
+    async def ask(self, loaded: LoadedModel, signature: str, columns: Columns) -> Answer:
+        """Returns the answer to a batch of rows.
+
+        Args:
+          loaded: the version that the request began with, from `using`.
           signature: one of the version's.
           columns: its inputs.
-          version: number of the version that must answer; None for whichever does.
 
         Raises:
           Refused: with the status and the words for the client.
         """
-        loaded = self.version(version)
-        if rows_of(columns) > FEW:
+        if rows_of(columns) > FEW or _bytes(columns) > LARGE:
             await asyncio.to_thread(check_size, columns, self.settings, self.settings.max_rows)
         else:
             check_size(columns, self.settings, self.settings.max_rows)
-        answer = await self._in_time(loaded, self._batcher.ask(loaded, signature, columns))
+        answer: Answer = await self._in_time(self._batcher.ask(loaded, signature, columns))
         self.telemetry.predictions.labels(signature).inc(rows_of(columns))
-        return answer, loaded
+        return answer
 
-    async def in_thread(self, loaded: LoadedModel, rows: int, function: Any) -> Any:
+    async def in_thread(self, rows: int, function: Any) -> Any:
         """Runs what asks a version many times, such as an explanation, beside the queue: one at a time.
 
         Raises:
@@ -123,20 +144,17 @@ class Served:
             raise busy(f"{self._explained} instances wait for explanations already")
         self._explained += rows
         try:
-            return await self._in_time(loaded, asyncio.get_running_loop().run_in_executor(self._explainer, function))
+            return await self._in_time(asyncio.get_running_loop().run_in_executor(self._explainer, function))
         finally:
             self._explained -= rows
 
-    async def _in_time(self, loaded: LoadedModel, answer: Any) -> Any:
-        self._asked[loaded.version] += 1
+    async def _in_time(self, answer: Any) -> Any:
         try:
             return await asyncio.wait_for(answer, self.settings.model_timeout_s)
         except asyncio.TimeoutError:
             raise Refused(504, f"the model did not answer within {self.settings.model_timeout_s:g} s") from None
         except ValueError as error:
             raise Refused(400, f"the model refuses the values: {error}") from None
-        finally:
-            self._asked[loaded.version] -= 1
 
     def stop(self) -> None:
         """Ends readiness; requests that still come are answered."""
@@ -173,9 +191,10 @@ class Served:
     def _watch(self) -> None:
         told = ""
         while not self._stop.wait(self.settings.poll_s):
+            self._settle_once_drained()
             try:
                 wanted = self.source.wanted()
-            except UserError as error:  # A destination that is out of reach for now, or a choice that is no good.
+            except Exception as error:  # A destination that is out of reach for now, or a choice that is no good.
                 if str(error) != told:
                     logger.warning("the version before goes on: %s", error)
                 told = str(error)
@@ -224,17 +243,20 @@ class Served:
         self.telemetry.ready.set(int(not self.stopping))
         if before is not None:
             self.telemetry.switches.inc()
-            number = before.version
-            del before
-            self._drain(number)
+        del before
+        self._drained = False
+        self._settle_once_drained()
+
+    def _settle_once_drained(self) -> None:
+        """Frees the versions before, once the requests that began with them have ended."""
+        if self._drained or set(list(self._users)) - {self._current}:
+            return
+        self._drained = True
         _settle()
 
-    def _drain(self, number: int) -> None:
-        """Waits for the requests that the version before still answers."""
-        deadline = time.monotonic() + self.settings.model_timeout_s
-        while self._asked[number] > 0 and time.monotonic() < deadline and not self._stop.is_set():
-            self._stop.wait(0.05)
-        del self._asked[number]
+
+def _bytes(columns: Columns) -> int:
+    return sum(len(value) for array in columns.values() if array.dtype == object for value in array.flat)
 
 
 def _settle() -> None:

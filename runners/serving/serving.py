@@ -73,6 +73,11 @@ def _port(port: int | None, environment: Mapping[str, str]) -> int:
 
 def _routes(environment: Mapping[str, str]) -> dict[str, str]:
     named = {"predict_route": environment.get("AIP_PREDICT_ROUTE"), "health_route": environment.get("AIP_HEALTH_ROUTE")}
+    wrong = [route for route in named.values() if route and not route.startswith("/")]
+    if wrong:
+        raise UserError(
+            expected="AIP_PREDICT_ROUTE and AIP_HEALTH_ROUTE that begin with /", received=wrong[0], todo="correct it"
+        )
     return {name: route for name, route in named.items() if route}
 
 

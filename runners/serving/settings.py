@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from pipeline.contract import UserError
+from runners.serving.shapley import LEAST_PATHS
 
 MIB = 1024 * 1024
 
@@ -42,7 +43,7 @@ class ServeSettings(BaseModel):
     max_bytes_in_flight: int = Field(default=256 * MIB, gt=0)
     max_rows: int = Field(default=10_000, gt=0)
     max_explained_rows: int = Field(default=100, gt=0)
-    max_paths: int = Field(default=100, gt=0)
+    max_paths: int = Field(default=100, ge=LEAST_PATHS)
     max_pixels: int = Field(default=16_000_000, gt=0)
     max_values: int = Field(default=2_000_000, gt=0)
     max_answer_values: int = Field(default=8_000_000, gt=0)
@@ -58,6 +59,12 @@ class ServeSettings(BaseModel):
     stop_delay_s: float = Field(default=1, ge=0)
     stop_timeout_s: int = Field(default=30, gt=0)
 
+    @model_validator(mode="after")
+    def _largest_request_fits(self) -> ServeSettings:
+        if self.max_rows > self.max_queued_rows:
+            raise ValueError("max_queued_rows at least max_rows: a larger request would never find room")
+        return self
+
 
 def serve_settings(values: Mapping[str, str]) -> ServeSettings:
     """Returns the settings with those that were typed.
@@ -71,6 +78,6 @@ def serve_settings(values: Mapping[str, str]) -> ServeSettings:
         first = error.errors()[0]
         raise UserError(
             expected=f"settings of the server: {', '.join(ServeSettings.model_fields)}",
-            received=f"{first['loc'][0]}={first['input']}: {first['msg']}",
+            received=f"{'.'.join(map(str, first['loc'])) or 'all'}={first['input']}: {first['msg']}",
             todo="correct --set",
         ) from None

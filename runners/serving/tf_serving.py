@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from runners.serving.asking import converted, fields, json_response, signature_of
+from runners.serving.asking import converted, fields, json_response, listed, signature_of
 from runners.serving.instances import by_column, columns, columns_of, rows
 from runners.serving.limits import Bodies
 from runners.serving.loaded import LoadedModel, Tensor, rows_of
@@ -35,7 +36,7 @@ def router(served: Served, bodies: Bodies) -> APIRouter:
 def _status(served: Served) -> Any:
     async def status(request: Request) -> Response:
         """Which version is loaded."""
-        loaded = _asked(served, request)
+        loaded = served.version(_number(served, request))
         found = {"error_code": "OK", "error_message": ""}
         content = {"version": str(loaded.version), "state": "AVAILABLE", "status": found}
         return json_response(request, {"model_version_status": [content]}, loaded, 0)
@@ -46,7 +47,7 @@ def _status(served: Served) -> Any:
 def _metadata(served: Served) -> Any:
     async def metadata(request: Request) -> Response:
         """Names, types and shapes of all signatures."""
-        loaded = _asked(served, request)
+        loaded = served.version(_number(served, request))
         spec = {"name": served.model.name, "signature_name": "", "version": str(loaded.version)}
         content = {"model_spec": spec, "metadata": {"signature_def": {"signature_def": _signature_defs(loaded)}}}
         return json_response(request, content, loaded, 0)
@@ -57,49 +58,41 @@ def _metadata(served: Served) -> Any:
 def _predict(served: Served, bodies: Bodies) -> Any:
     async def predict(request: Request) -> Response:
         """What the model answers, by row (`instances`) or by column (`inputs`)."""
-        loaded = _asked(served, request)
-        with bodies.holding() as held:
+        with served.using(_number(served, request)) as loaded, bodies.holding() as held:
             body = fields(await held.json(request), FIELDS)
             if ("instances" in body) == ("inputs" in body):
                 raise Refused(400, "expected either instances or inputs")
             signature = signature_of(loaded, body.get("signature_name"))
             if "instances" in body:
-                batch = await converted(request, columns, signature, listed(body["instances"]))
+                instances = listed(body["instances"], served.settings.max_rows)
+                batch = await converted(request, columns, signature, instances)
             else:
+                _check_columns(body["inputs"], served.settings.max_rows)
                 batch = await converted(request, columns_of, signature, body["inputs"])
-            answer, loaded = await served.ask(signature.name, batch, _number(request, loaded))
+            answer = await served.ask(loaded, signature.name, batch)
             by_row = {"predictions": rows(answer)} if "instances" in body else {"outputs": by_column(answer)}
-        return json_response(request, by_row, loaded, rows_of(batch))
+            return json_response(request, by_row, loaded, rows_of(batch))
 
     return predict
 
 
-def listed(instances: Any) -> list[Any]:
-    """Returns instances that are a list.
-
-    Raises:
-      Refused: they are none.
-    """
-    if not isinstance(instances, list):
-        raise Refused(400, f"expected a list in instances, received {type(instances).__name__}")
-    return instances
+def _check_columns(inputs: Any, most: int) -> None:
+    for column in inputs.values() if isinstance(inputs, dict) else [inputs]:
+        if isinstance(column, list):
+            listed(column, most)
 
 
-def _asked(served: Served, request: Request) -> LoadedModel:
-    """The version that the path names."""
+def _number(served: Served, request: Request) -> int | None:
+    """The version that the path names; None if it names none."""
     found = request.path_params
     if found["name"] != served.model.name:
         raise Refused(404, f"Servable not found for request: Latest({found['name']})")
     if found.get("label", STABLE) != STABLE:
         raise Refused(404, f"Unrecognized servable version label: {found['label']}")
     number = found.get("version")
-    if number is not None and not number.isdecimal():
+    if number is not None and not re.fullmatch("[0-9]{1,19}", number):
         raise Refused(404, f"expected a number as version, received {number[:60]!r}")
-    return served.version(None if number is None else int(number))
-
-
-def _number(request: Request, loaded: LoadedModel) -> int | None:
-    return loaded.version if "version" in request.path_params else None
+    return None if number is None else int(number)
 
 
 def _signature_defs(loaded: LoadedModel) -> dict[str, Any]:

@@ -12,16 +12,15 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from pipeline.contract import Explanation
-from runners.serving.asking import converted, fields, json_response, signature_of
+from runners.serving.asking import converted, fields, json_response, listed, signature_of
 from runners.serving.explaining import LEAST_PATHS, PATHS, vertex_shape, why_not
 from runners.serving.explaining import explain as explanations_of
-from runners.serving.instances import columns, rows
+from runners.serving.instances import columns, rows, shown
 from runners.serving.limits import Bodies, check_size
 from runners.serving.loaded import LoadedModel, rows_of
 from runners.serving.refusals import Refused
 from runners.serving.schemas import operation
 from runners.serving.served import Served
-from runners.serving.tf_serving import listed
 
 ENDPOINT = "/v1/projects/{project:word}/locations/{location:word}/endpoints/{endpoint:word}"
 PREDICT_FIELDS = ("instances", "parameters", "labels")
@@ -54,13 +53,13 @@ def router(served: Served, bodies: Bodies, predict_route: str) -> APIRouter:
 def _predict(served: Served, bodies: Bodies) -> Any:
     async def predict(request: Request) -> Response:
         """What the model answers, a prediction an instance."""
-        loaded = served.current
-        with bodies.holding() as held:
+        with served.using() as loaded, bodies.holding() as held:
             body = fields(await held.json(request), PREDICT_FIELDS)
             parameters = fields(_object(body.get("parameters")), ("signature_name",))
             signature = signature_of(loaded, parameters.get("signature_name"))
-            batch = await converted(request, columns, signature, listed(body.get("instances")))
-            answer, loaded = await served.ask(signature.name, batch)
+            instances = listed(body.get("instances"), served.settings.max_rows)
+            batch = await converted(request, columns, signature, instances)
+            answer = await served.ask(loaded, signature.name, batch)
             told = _told(served, loaded, request)
             response = json_response(request, {"predictions": rows(answer), **told}, loaded, rows_of(batch))
         response.headers.update({name: told[field] for name, field in RAW_HEADERS.items()})
@@ -72,8 +71,7 @@ def _predict(served: Served, bodies: Bodies) -> Any:
 def _explain(served: Served, bodies: Bodies) -> Any:
     async def explain(request: Request) -> Response:
         """What the model answers, and what each input adds to it, against the baseline of the contract."""
-        loaded = served.current
-        with bodies.holding() as held:
+        with served.using() as loaded, bodies.holding() as held:
             body = fields(await held.json(request), EXPLAIN_FIELDS)
             if body.get("deployedModelId") not in (None, "", str(loaded.version)):
                 raise Refused(404, f"expected {loaded.version} as deployedModelId, the version that answers")
@@ -83,12 +81,13 @@ def _explain(served: Served, bodies: Bodies) -> Any:
             paths = _integer(parameters, "paths", _path_count(body, min(PATHS, most)), LEAST_PATHS, most)
             seed = _integer(parameters, "seed", SEED, 0, 2**32 - 1)
             signature = signature_of(loaded, explanation.signature)
-            batch = await converted(request, columns, signature, listed(body.get("instances")))
+            instances = listed(body.get("instances"), served.settings.max_explained_rows)
+            batch = await converted(request, columns, signature, instances)
             check_size(batch, served.settings, served.settings.max_explained_rows)
             work = partial(_explained, loaded, explanation, batch, paths, seed)
-            explanations, answer = await served.in_thread(loaded, rows_of(batch), work)
-            content = {"explanations": explanations, "predictions": rows(answer)}
-        return json_response(request, {**content, **_told(served, loaded, request)}, loaded, rows_of(batch))
+            explanations, answer = await served.in_thread(rows_of(batch), work)
+            content = {"explanations": explanations, "predictions": rows(answer), **_told(served, loaded, request)}
+            return json_response(request, content, loaded, rows_of(batch))
 
     return explain
 
@@ -163,7 +162,7 @@ def _integer(parameters: dict[str, Any], name: str, otherwise: Any, least: int, 
     value = parameters.get(name, otherwise)
     whole = isinstance(value, int | float) and not isinstance(value, bool) and value == int(value)
     if not whole or not least <= value <= most:
-        raise Refused(400, f"expected {name} to be a whole number from {least} to {most}, received {str(value)[:60]}")
+        raise Refused(400, f"expected {name} to be a whole number from {least} to {most}, received {shown(value)}")
     return int(value)
 
 

@@ -56,6 +56,15 @@ def gif_bomb() -> bytes:
     return b"GIF89a" + struct.pack("<HHBBB", 65535, 65535, 0x80, 0, 0) + bytes(6) + b"\x3b"
 
 
+def animated_gif() -> bytes:
+    """One pixel, then 65,535 times 65,535 of them."""
+
+    def frame(side: int) -> bytes:
+        return b"," + struct.pack("<HHHHB", 0, 0, side, side, 0) + b"\x02\x02\x44\x01\x00"
+
+    return b"GIF89a" + struct.pack("<HHBBB", 1, 1, 0x80, 0, 0) + bytes(6) + frame(1) + frame(65535) + b";"
+
+
 def cut_png() -> bytes:
     file = io.BytesIO()
     Image.new("L", (64, 64), 90).save(file, "PNG")
@@ -134,6 +143,17 @@ CLV = {
     "asked by GET": Bad(TF_SERVING, b"", "", (405,), "GET"),
     "asked by DELETE": Bad(VERTEX, b"", "", (405,), "DELETE"),
     "an explanation of a bad row": Bad(EXPLAIN, changed(n_purchases="3"), "n_purchases"),
+    "a signature of lists in lists": Bad(
+        TF_SERVING, b'{"instances": [], "signature_name": ' + b"[" * 900 + b"]" * 900 + b"}", "signature_name"
+    ),
+    "paths of lists in lists": Bad(
+        EXPLAIN, b'{"instances": [], "parameters": {"paths": ' + b"[" * 900 + b"]" * 900 + b"}}", "paths"
+    ),
+    "a hundred thousand empty rows": Bad(
+        VERTEX, b'{"instances": [{}' + b",{}" * 100_000 + b"]}", f"{ROW_LIMIT}", (413,)
+    ),
+    "empty rows": Bad(VERTEX, b'{"instances": [{}' + b",{}" * 1000 + b"]}", "required"),
+    "a version of too many digits": Bad(f"/v1/models/clv/versions/{'9' * 5000}:predict", b"", "number", (404,)),
     "paths that are no number": Bad(EXPLAIN, instances(CUSTOMER, parameters={"paths": "many"}), "paths"),
     "billions of paths": Bad(EXPLAIN, instances(CUSTOMER, parameters={"paths": 10**9}), "paths"),
 }
@@ -145,6 +165,7 @@ COLORIZER = {
     "half of a picture": Bad(COLORIZER_PATH, picture(cut_png()), "image|PNG"),
     "a PNG bomb": Bad(COLORIZER_PATH, picture(png_header_of(60_000, 60_000)), "pixels", (413,)),
     "a GIF bomb": Bad(COLORIZER_PATH, picture(gif_bomb()), "pixels|GIF", (400, 413)),
+    "a GIF whose second picture is a bomb": Bad(COLORIZER_PATH, picture(animated_gif()), "animated"),
     "a picture that is a PDF": Bad(COLORIZER_PATH, picture(b"%PDF-1.7\n%%EOF"), "image"),
     "gray values without channels": Bad(COLORIZER_PATH, instances([[0.5, 0.5]]), r"instances\[0\]"),
     "gray values in ragged rows": Bad(COLORIZER_PATH, instances([[[0.5]], [[0.5], [0.5]]]), "length"),

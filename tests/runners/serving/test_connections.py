@@ -55,6 +55,11 @@ def drip(connection: socket.socket, seconds: float) -> None:
         time.sleep(0.2)
 
 
+def send_for_ever(connection: socket.socket, part: bytes) -> None:
+    for _ in range(10_000):
+        connection.sendall(part)
+
+
 def answers(url: str) -> bool:
     return requests.post(f"{url}/v1/models/clv:predict", data=BODY, timeout=20).status_code == 200
 
@@ -117,6 +122,20 @@ def test_what_is_no_http_is_refused(url: str, sent: bytes, status: bytes) -> Non
 def test_a_body_longer_than_it_says_chunk_by_chunk_is_cut_off(url: str) -> None:
     chunk = b"ffff\r\n" + b" " * 0xFFFF + b"\r\n"
     assert exchange(url, HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + chunk * 3).split()[1] == b"413"
+
+
+def test_trailers_without_end_are_cut_off(url: str) -> None:
+    with connect(url) as connection:
+        connection.sendall(HEAD + b"Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n0\r\n")
+        with pytest.raises(ConnectionError):
+            send_for_ever(connection, b"X-More: " + b"x" * 1000 + b"\r\n")
+    assert answers(url)
+
+
+def test_a_body_in_small_chunks_is_read(url: str) -> None:
+    chunks = b"".join(b"1\r\n%c\r\n" % byte for byte in BODY)
+    received = exchange(url, HEAD + b"Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks + b"0\r\n\r\n")
+    assert received.startswith(b"HTTP/1.1 200"), received
 
 
 def test_hundreds_of_clients_that_say_nothing_leave_room_for_others(url: str) -> None:

@@ -86,10 +86,21 @@ def test_what_is_no_row_is_refused(instance: Any) -> None:
         columns(CUSTOMER, [instance])
 
 
-def test_only_the_first_mistakes_are_told_and_values_are_cut_short() -> None:
-    with pytest.raises(BadInstances, match="and 7 more") as raised:
-        columns(CUSTOMER, [{**ROW, "purchases": "9" * 5000}] * 10)
+def test_only_the_first_row_with_mistakes_is_told_and_values_are_cut_short() -> None:
+    """A request of millions of wrong rows must not become as many messages."""
+    wrong = {**ROW, "purchases": "9" * 5000, "k" * 5000: 1}
+    with pytest.raises(BadInstances, match=r"instances\[1\]\.purchases") as raised:
+        columns(CUSTOMER, [ROW, *[wrong] * 10])
+    assert "[2]" not in str(raised.value)
     assert len(str(raised.value)) < 600
+
+
+def test_text_in_lists_becomes_an_array_of_that_rank() -> None:
+    words = Signature("words", {"words": Tensor("words", "string", (None, 2))}, {})
+    assert columns(words, [["a", "b"], ["c", "d"]])["words"].tolist() == [[b"a", b"b"], [b"c", b"d"]]
+    with pytest.raises(BadInstances, match=r"same lengths|shape \[2\]"):
+        columns(words, [["a", "b"], ["c"]])
+    assert _as_json(rows({"words": np.array([[b"a", b"b"]], object)})) == [["a", "b"]]
 
 
 def test_no_rows_are_refused() -> None:
