@@ -84,7 +84,7 @@ def _ordered(pattern: str) -> Iterator[bytes]:
 
     with duckdb.connect() as connection:
         found = connection.execute("SELECT log FROM read_parquet(?) ORDER BY number", [pattern])
-        for batch in found.fetch_record_batch(BATCH_ROWS):
+        for batch in found.to_arrow_reader(BATCH_ROWS):
             yield from batch.column(0).to_pylist()
 
 

@@ -174,9 +174,19 @@ def test_an_output_that_cannot_be_written_is_a_mistake(
     explain: Callable[..., Result], rows: Path, tmp_path: Path
 ) -> None:
     assert "correct --output" in refusal(explain("--input", rows, "--output", tmp_path / "why.txt"))
-    missing = tmp_path / "missing" / "why.jsonl"
-    assert "choose another --output" in refusal(explain("--input", rows, "--output", missing))
-    assert "choose another --output" in refusal(explain("--input", rows, "--output", missing.with_suffix(".csv")))
+    (tmp_path / "file").touch()
+    below = tmp_path / "file" / "why.jsonl"
+    assert "correct --output" in refusal(explain("--input", rows, "--output", below))
+    assert "correct --output" in refusal(explain("--input", rows, "--output", below.with_suffix(".csv")))
+
+
+def test_what_is_no_input_stays_as_it_is_written(explain: Callable[..., Result], rows: Path, tmp_path: Path) -> None:
+    source, output = tmp_path / "rows.csv", tmp_path / "why.jsonl"
+    found = [{**json.loads(line), "note": f"00{number}"} for number, line in enumerate(rows.read_text().splitlines())]
+    csv.write_csv(pa.Table.from_pylist(found), source)
+    explain("--input", source, "--output", output)
+    told = [json.loads(line)["instance"]["note"] for line in output.read_text().splitlines()]
+    assert told == [row["note"] for row in found]
 
 
 def test_a_version_that_is_not_there_is_a_mistake(explain: Callable[..., Result], rows: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import requests
 import vertex_resources
 import yaml
 from google.cloud import aiplatform_v1 as v1
@@ -115,6 +116,42 @@ def test_an_endpoint_is_asked_by_its_name(
 def test_an_endpoint_that_is_none_is_told(predict: Any, address: str, rows: Path, endpoint: str, told: str) -> None:
     screen = predict("--input", rows, "--output", "out.jsonl", "--endpoint", endpoint.format(address))
     assert (screen.code, told in screen.err) == (2, True), screen.err
+
+
+def test_a_server_that_refuses_every_row_is_not_asked_for_each(
+    predict: Any, server: PredictionServer, address: str, rows: Path
+) -> None:
+    server.forbidden = "a"
+    screen = predict("--input", rows, "--output", "out.jsonl", "--endpoint", address)
+    assert (screen.code, "nobody lives a" in screen.err) == (2, True), screen.err
+    assert len(server.sizes) == endpoints.HOPELESS + 1
+
+
+def test_an_endpoint_is_asked_its_default_signature_only(predict: Any, tmp_path: Path) -> None:
+    (tmp_path / "rows.tfrecord").write_bytes(b"")
+    screen = predict("--input", "rows.tfrecord", "--output", "out.jsonl", "--endpoint", ENDPOINT)
+    assert (screen.code, "serving_default" in screen.err) == (2, True), screen.err
+
+
+def test_a_server_is_not_waited_for_as_long_as_it_likes() -> None:
+    from urllib3 import HTTPResponse
+
+    adapter: Any = endpoints.patient(requests.Session()).get_adapter("https://example.com")
+    assert adapter.max_retries.get_retry_after(HTTPResponse(headers={"Retry-After": "86400"})) == endpoints.WAIT_S
+    assert adapter.max_retries.get_retry_after(HTTPResponse(headers={"Retry-After": "3"})) == 3
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        ("--transactions", "rows.jsonl", "--as-of", "2011-09-01", "--beam"),
+        ("--transactions", "rows.jsonl", "--as-of", "2011-09-01", "--max-bad-share", ".5"),
+        ("--transactions", "rows.jsonl", "--as-of", "2011-09-01", "--endpoint", ENDPOINT),
+    ],
+)
+def test_options_that_would_do_nothing_are_a_mistake(predict: Any, rows: Path, typed: tuple[str, ...]) -> None:
+    screen = predict("--output", "out.csv", *typed)
+    assert (screen.code, f"Received: {typed[4]}" in screen.err) == (2, True), screen.err
 
 
 def test_a_table_in_bigquery_is_predicted(predict: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,7 @@ import tensorflow as tf
 from PIL import Image
 from small_servable import example
 
+from runners.batch import sources
 from runners.batch.sinks import errors_of
 from runners.serving.instances import BadInstances, columns
 from runners.serving.loaded import LoadedModel
@@ -300,6 +301,45 @@ def test_rows_that_change_their_columns_midway_go_to_jsonl_only(predict: Any, tm
     assert not (tmp_path / "out.parquet").exists()
     assert predict("--input", source, "--output", "out.jsonl").code == 0
     assert [row["id"] for row in _lines(tmp_path / "out.jsonl")] == [*range(9000), "nine"]
+
+
+def test_a_csv_of_uneven_rows_does_not_fill_the_memory(
+    predict: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sources, "UNEVEN_ROWS", 10)
+    (tmp_path / "rows.csv").write_text("id,amount,count,country\n" + "1,2.5,3,a,\n" * 20)
+    screen = predict("--input", "rows.csv", "--output", "out.csv")
+    assert (screen.code, "Expected 4 columns, got 5" in screen.err) == (2, True), screen.err
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_what_one_example_has_several_of_is_missing_in_that_row_only(predict: Any, tmp_path: Path) -> None:
+    records = [example(**row) for row in ROWS]
+    twice = tf.train.Example.FromString(records[3])
+    twice.features.feature["id"].bytes_list.value.append(b"other")
+    with tf.io.TFRecordWriter(str(tmp_path / "rows.tfrecord")) as writer:
+        for record in [*records[:3], twice.SerializeToString(), *records[4:]]:
+            writer.write(record)
+    assert predict("--input", "rows.tfrecord", "--output", "out.parquet").code == 0
+    found = pq.read_table(tmp_path / "out.parquet")["id"].to_pylist()
+    assert found == [None if number == 3 else row["id"] for number, row in enumerate(ROWS)]
+
+
+def test_an_input_that_has_the_models_answers_already_is_refused(predict: Any, tmp_path: Path) -> None:
+    _write(tmp_path / "rows.jsonl", [{**row, "total": 1} for row in ROWS])
+    screen = predict("--input", "rows.jsonl", "--output", "out.jsonl")
+    assert (screen.code, "other fields in the rows than the model answers" in screen.err) == (2, True), screen.err
+
+
+def test_a_picture_that_cannot_be_read_is_told_and_the_others_are_answered(predict: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    Image.new("L", (4, 4)).save(folder / "a.png")
+    (folder / "b.png").symlink_to("/proc/self/mem")  # It opens, and cannot be read.
+    screen = predict("--input", folder, "--output", "out", "--max-bad-share", "1")
+    assert screen.code == 0, screen.err
+    assert [row["file"] for row in _lines(tmp_path / "out" / "predictions.jsonl")] == ["a.png"]
+    assert _lines(tmp_path / "out.errors.jsonl")[0]["instance"] == "b.png"
 
 
 def test_beam_predicts_what_the_model_here_predicts(predict: Any, tmp_path: Path) -> None:

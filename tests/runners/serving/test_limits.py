@@ -21,7 +21,8 @@ import requests
 from serving_server import running, running_server
 from small_models import CUSTOMER, FUTURE
 
-from pipeline.contract import find_model
+from pipeline.contract import UserError, find_model
+from runners.serving.settings import serve_settings
 
 PATIENCE_S = 20
 HEAD = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n"
@@ -111,7 +112,7 @@ def test_those_who_wait_longest_make_room(strict_url: str) -> None:
 
 
 def test_a_full_queue_says_when_to_come_again(clv_destination: Path) -> None:
-    limits = {"model_threads": 1, "max_queued_rows": 2}
+    limits = {"model_threads": 1, "max_rows": 2, "max_queued_rows": 2}
     with running_server(clv_destination, find_model("clv"), **limits) as (url, served), ThreadPoolExecutor(4) as pool:
         held, free = threading.Event(), threading.Event()
         answer = served.current.ask
@@ -198,7 +199,8 @@ def test_a_picture_of_too_many_pixels_is_not_decoded(colorizer_url: str, side: i
     assert (answer.status_code, "pixels" in answer.text) == (413, True)
 
 
-def test_frames_of_an_animation_count(colorizer_url: str) -> None:
+def test_an_animation_is_refused(colorizer_url: str) -> None:
+    """TensorFlow would make room for all of its frames."""
     from PIL import Image
 
     file = io.BytesIO()
@@ -206,7 +208,12 @@ def test_frames_of_an_animation_count(colorizer_url: str) -> None:
     frames[0].save(file, "GIF", save_all=True, append_images=frames[1:])
     body = {"instances": [{"b64": base64.b64encode(file.getvalue()).decode()}], "signature_name": "serving_bytes"}
     answer = requests.post(f"{colorizer_url}/v1/models/colorizer:predict", json=body, timeout=PATIENCE_S)
-    assert (answer.status_code, "20000000" in answer.text) == (413, True)
+    assert (answer.status_code, "animated" in answer.text) == (400, True)
+
+
+def test_a_request_that_never_finds_room_is_a_mistake_of_the_settings() -> None:
+    with pytest.raises(UserError, match="max_queued_rows at least max_rows"):
+        serve_settings({"max_rows": "100", "max_queued_rows": "10"})
 
 
 def test_an_answer_of_too_many_numbers_is_not_made(colorizer_destination: Path) -> None:

@@ -82,6 +82,8 @@ def test_other_answers_are_a_problem() -> None:
     )
     assert not prebuilt.difference("serving_bytes", here, {**here, "png_bytes": here["png_bytes"][::-1]}).good
     assert not prebuilt.difference("serving_bytes", here, {"total": here["total"]}).good
+    lost = {"total": np.array([np.nan, 1000.0], np.float32), "future": here["total"]}
+    assert not prebuilt.difference("serving_default", {"total": here["total"], "future": here["total"]}, lost).good
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,25 @@ def test_versions_come_go_and_come_back(tmp_path: Path) -> None:
         text = requests.get(f"{url}/metrics", timeout=PATIENCE_S).text
         assert f'version="{second.number}"' in text
         assert "serving_version_switches_total 3.0" in text
+
+
+@pytest.mark.parametrize("pinned", [False, True], ids=["any version", "that version"])
+def test_a_request_is_answered_by_the_version_that_it_began_with(tmp_path: Path, pinned: bool) -> None:
+    destination, model = tmp_path / "pushed", find_model("clv")
+    first = push_clv(destination, tmp_path, factor=10)
+    with running_server(destination, model) as (url, served):
+
+        def slowly() -> Iterator[bytes]:
+            yield b'{"instances": ['
+            _until(lambda: bool(served._users))
+            second = push_clv(destination, tmp_path, factor=20)
+            _until(lambda: _ready(url)["version"] == second.number)
+            yield json.dumps(CUSTOMER).encode() + b"]}"
+
+        path = f"/versions/{first.number}" if pinned else ""
+        answer = requests.post(f"{url}/v1/models/clv{path}:predict", data=slowly(), timeout=PATIENCE_S)
+        assert answer.json()["predictions"][0][FUTURE] == 30
+        _until(lambda: not served._users)
 
 
 def test_a_tampered_version_is_not_served_and_the_one_before_goes_on(tmp_path: Path) -> None:
