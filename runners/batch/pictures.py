@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from PIL import Image
 
 from pipeline.contract import UserError
 from runners.batch.predicting import Ask, Counts, predict, publish_errors
@@ -18,6 +19,8 @@ from runners.serving.loaded import Columns, Signature
 SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".bmp")
 """What counts as a picture in a folder: what `tf.io.decode_image` reads."""
 BYTES = "_bytes"
+BATCH_PIXELS = 16_000_000
+"""Pixels of pictures that are asked about at once; a larger picture is asked about alone."""
 PREDICTIONS = "predictions.jsonl"
 """The list in the folder of answers: a line for each picture."""
 
@@ -75,10 +78,11 @@ def predict_to_folder(folder: Path, signature: Signature, ask: Ask, output: Path
 
 def _read(folder: Path, paths: list[Path], signature: Signature) -> Iterator[Rows]:
     (only,) = signature.inputs
-    for start in range(0, len(paths), BATCH_PICTURES):
-        chunk = paths[start : start + BATCH_PICTURES]
+    start = 0
+    for chunk in _chunks(paths):
         found = {number: _content(path) for number, path in enumerate(chunk, start + 1)}
         named = {number: path.relative_to(folder).as_posix() for number, path in enumerate(chunk, start + 1)}
+        start += len(chunk)
         good = [number for number, content in found.items() if isinstance(content, bytes)]
         names = [named[number] for number in good]
         yield Rows(
@@ -88,6 +92,32 @@ def _read(folder: Path, paths: list[Path], signature: Signature) -> Iterator[Row
             instance=names.__getitem__,
             unreadable=[BadRow(number, named[number], str(found[number])) for number in found if number not in good],
         )
+
+
+def _chunks(paths: list[Path]) -> Iterator[list[Path]]:
+    """Groups pictures by number and by size: the model holds all pixels of a group in memory, several times."""
+    chunk: list[Path] = []
+    size = 0
+    for path in paths:
+        pixels = _pixels(path)
+        if chunk and (len(chunk) == BATCH_PICTURES or size + pixels > BATCH_PIXELS):
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(path)
+        size += pixels
+    if chunk:
+        yield chunk
+
+
+def _pixels(path: Path) -> int:
+    """Pixels by the header; 0 of what Pillow cannot read, which the model will refuse."""
+    try:
+        with Image.open(path) as picture:
+            return picture.width * picture.height
+    except Image.DecompressionBombError:
+        return BATCH_PIXELS
+    except OSError:
+        return 0
 
 
 def _content(path: Path) -> bytes | str:

@@ -18,7 +18,7 @@ import tensorflow as tf
 from PIL import Image
 from small_servable import example
 
-from runners.batch import sources
+from runners.batch import pictures, sources
 from runners.batch.sinks import errors_of
 from runners.serving.instances import BadInstances, columns
 from runners.serving.loaded import LoadedModel
@@ -235,6 +235,26 @@ def test_a_folder_of_pictures_becomes_a_folder_of_pictures(predict: Any, tmp_pat
     (told,) = _lines(tmp_path / "out.errors.jsonl")
     assert told["instance"] == "broken.png"
     assert predict("--input", "pictures", "--output", "out").code == 2
+
+
+def test_large_pictures_are_asked_about_a_few_at_a_time(
+    predict: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "pictures").mkdir()
+    for n, side in enumerate((2, 2, 9, 2, 2, 2, 2)):
+        Image.new("L", (side, side)).save(tmp_path / "pictures" / f"{n}.png")
+    sizes: list[int] = []
+    ask = LoadedModel.ask
+
+    def counted(model: LoadedModel, signature: str, batch: Any) -> Any:
+        sizes.append(len(batch["image_bytes"]))
+        return ask(model, signature, batch)
+
+    monkeypatch.setattr(LoadedModel, "ask", counted)
+    monkeypatch.setattr(pictures, "BATCH_PIXELS", 12)
+    assert predict("--input", "pictures", "--output", "out").code == 0
+    assert sizes == [2, 1, 3, 1]
+    assert [row["file"] for row in _lines(tmp_path / "out" / "predictions.jsonl")] == [f"{n}.png" for n in range(7)]
 
 
 def test_a_file_that_is_cut_off_leaves_what_was_there(predict: Any, tmp_path: Path) -> None:
