@@ -111,7 +111,7 @@ def _choices(run: Run, held: list[Version]) -> Choices:
         push_executor=executor_spec.ExecutorClassSpec(AtomicPushExecutor),
         push_config=_push_config(run, held),
         checkpoints=str(run.root / "checkpoints" / run.pipeline),
-        beam_args=BEAM_ARGS,
+        beam_args=list(BEAM_ARGS),
         metadata=metadata.sqlite_metadata_connection_config(str(run.root / "metadata.sqlite")),
         use_cache=run.use_cache,
     )

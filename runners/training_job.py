@@ -147,6 +147,6 @@ def _choices(examples: base_component.BaseComponent, root: Path) -> Choices:
         push_destination=str(root / "pushed"),
         push_executor=executor_spec.ExecutorClassSpec(AtomicPushExecutor),
         push_config={},
-        beam_args=BEAM_ARGS,
+        beam_args=list(BEAM_ARGS),
         metadata=metadata.sqlite_metadata_connection_config(str(root / "metadata.sqlite")),
     )

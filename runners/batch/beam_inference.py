@@ -58,7 +58,7 @@ def _run(path: Path, version: Path, signature: Signature, prefix: str) -> None:
     from tfx_bsl.public.proto import model_spec_pb2
 
     model = model_spec_pb2.SavedModelSpec(model_path=str(version), signature_name=[signature.name])
-    with beam.Pipeline(options=PipelineOptions(BEAM_ARGS)) as pipeline:
+    with beam.Pipeline(options=PipelineOptions(list(BEAM_ARGS))) as pipeline:
         _ = (
             pipeline
             | "files" >> beam.Create([str(path)])

@@ -120,7 +120,7 @@ def _choices(model: Model, settings: Settings, vertex: VertexSettings, name: str
         trainer_executor=_trainer(vertex),
         trainer_config=_trainer_config(vertex, name),
         checkpoints=f"{vertex.root.rstrip('/')}/checkpoints/{name}",
-        beam_args=BEAM_ARGS if vertex.beam.runner == "in_process" else _dataflow(vertex),
+        beam_args=list(BEAM_ARGS) if vertex.beam.runner == "in_process" else _dataflow(vertex),
         use_cache=vertex.cache,
     )
 

@@ -166,7 +166,7 @@ class Judge:
     def _run(self, here: Path, inputs: dict[str, Any], settings: Settings) -> Judged:
         evaluation, blessing = standard_artifacts.ModelEvaluation(), standard_artifacts.ModelBlessing()
         evaluation.uri, blessing.uri = str(here / "evaluation"), str(here / "blessing")
-        context = executor.Executor.Context(beam_pipeline_args=BEAM_ARGS, tmp_dir=str(here / "tmp"))
+        context = executor.Executor.Context(beam_pipeline_args=list(BEAM_ARGS), tmp_dir=str(here / "tmp"))
         executor.Executor(context).Do(
             inputs,
             {"evaluation": [evaluation], "blessing": [blessing]},

@@ -37,15 +37,21 @@ def answers(records: list[bytes], model: Path, signature: str, scratch: Path) ->
         "data_spec": proto_utils.proto_to_json(bulk_inferrer_pb2.DataSpec()),
         "model_spec": proto_utils.proto_to_json(spec),
     }
-    context = BaseBeamExecutor.Context(beam_pipeline_args=BEAM_ARGS, tmp_dir=str(scratch), unique_id="1")
+    context = BaseBeamExecutor.Context(beam_pipeline_args=list(BEAM_ARGS), tmp_dir=str(scratch), unique_id="1")
     Executor(context).Do({"examples": [examples], "model": [saved]}, {"inference_result": [result]}, properties)
     files = [str(path) for path in (scratch / "result").rglob("prediction_logs*.gz")]
     logs = [
         prediction_log_pb2.PredictionLog.FromString(record).predict_log
         for record in tf.data.TFRecordDataset(files, "GZIP").as_numpy_iterator()
     ]
-    found = {log.request.inputs["examples"].string_val[0]: log.response.outputs for log in logs}
+    found = {_ordered(log.request.inputs["examples"].string_val[0]): log.response.outputs for log in logs}
     return {
-        name: np.array([found[record][name].float_val[0] for record in records], np.float32)
+        name: np.array([found[_ordered(record)][name].float_val[0] for record in records], np.float32)
         for name in next(iter(found.values()))
     }
+
+
+def _ordered(record: bytes) -> bytes:
+    """The component writes examples anew, their features in whatever order."""
+    written: bytes = tf.train.Example.FromString(record).SerializeToString(deterministic=True)
+    return written
