@@ -14,12 +14,12 @@ import tensorflow_data_validation as tfdv
 from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 
 from pipeline.contract import Distances, GateSettings, Limit, UserError
+from pipeline.serving_inputs import is_served
 from pipeline.verdict import Check, at_most, bound_text, number, within
 
 Statistics: TypeAlias = statistics_pb2.DatasetFeatureStatistics
 
 TRAINING_SPLIT = "train"
-SERVING_ENVIRONMENT = "SERVING"
 NUMERIC = (schema_pb2.INT, schema_pb2.FLOAT)
 
 MISSED_ROWS = 30
@@ -98,8 +98,7 @@ def compared(schema: schema_pb2.Schema, bounds: Distances) -> list[schema_pb2.Fe
 def _is_input(feature: schema_pb2.Feature) -> bool:
     """A serving input with values that can be counted: text without a domain (a picture, an id) has none."""
     countable = feature.type in NUMERIC or feature.WhichOneof("domain_info") in ("domain", "string_domain")
-    here = not feature.in_environment or SERVING_ENVIRONMENT in feature.in_environment
-    return countable and here and SERVING_ENVIRONMENT not in feature.not_in_environment
+    return countable and is_served(feature)
 
 
 # --- distances -----------------------------------------------------------------------------------

@@ -34,9 +34,9 @@ from pipeline.model_gate import row_metrics_config
 from pipeline.push.manifest import METRICS_FILE
 from pipeline.remote import local_file, local_folder, written_folder
 from pipeline.serving_check import Report, Spec
+from pipeline.serving_inputs import serving_inputs
 from pipeline.verdict import Check
 
-SERVING_ENVIRONMENT = "SERVING"
 JUDGED_SPLIT, REPORTED_SPLITS = "eval", ("eval", "test")
 TIMEOUT_SECONDS = 900
 # A server has no Keras, so a model must not need it; and TensorFlow takes a third less time to import without it.
@@ -47,16 +47,6 @@ from {serving_check.__name__} import main
 main(*sys.argv[1:])
 """
 _DTYPES = {schema_pb2.INT: "int64", schema_pb2.FLOAT: "float32", schema_pb2.BYTES: "string"}
-
-
-def serving_inputs(schema: schema_pb2.Schema) -> tuple[str, ...]:
-    """Returns the features of the schema's SERVING environment, in the schema's order."""
-    return tuple(
-        feature.name
-        for feature in schema.feature
-        if SERVING_ENVIRONMENT not in feature.not_in_environment
-        and (not feature.in_environment or SERVING_ENVIRONMENT in feature.in_environment)
-    )
 
 
 def ask_in_fresh_process(spec: Spec, timeout: float = TIMEOUT_SECONDS) -> Report:

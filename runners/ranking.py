@@ -19,11 +19,11 @@ from pipeline.ingestion.raw import feature_table, load_raw
 from pipeline.push import Manifest, verify
 from pipeline.settings import make_settings, read_assignments
 from runners.as_of import Tell, count, hold_some, hold_usable, sentences
+from runners.batch.rows import BATCH_ROWS
 from runners.run import make_root
 from runners.serving.loaded import LoadedModel, concatenate
 
 SIGNATURE = "serving_default"
-BATCH_ROWS = 8192
 SHOWN_ROWS = 10
 READING = ("data", "gates")
 """Parts of the settings that may be others than the training's: how the file is written, and what it may lack."""

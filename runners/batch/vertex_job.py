@@ -12,6 +12,7 @@ from google.cloud import aiplatform_v1 as v1
 
 from pipeline.contract import Model, UserError, resource
 from pipeline.push.vertex import model_id
+from pipeline.serving_inputs import serving_inputs
 from runners.vertex.google_api import client, understood
 from runners.vertex.jobs import CONSOLE, PATIENCE_S, POLL_S
 from runners.vertex.settings import MADE_BY, VertexSettings
@@ -23,9 +24,9 @@ ENDED = ("SUCCEEDED", "PARTIALLY_SUCCEEDED", "FAILED", "CANCELLED", "EXPIRED")
 class Machines(NamedTuple):
     """What a job runs on: type, and how many at its start and at most."""
 
-    type: str = "n1-standard-4"
-    start: int = 1
-    most: int = 4
+    type: str
+    start: int
+    most: int
 
 
 class BatchJob(NamedTuple):
@@ -62,7 +63,7 @@ def request(
     *,
     version: str | None = None,
     inputs: Sequence[str] = (),
-    machines: Machines = Machines(),  # noqa: B008 -- it cannot change
+    machines: Machines,
 ) -> v1.CreateBatchPredictionJobRequest:
     """Returns what `submit` asks for. Asks nothing of anybody.
 
@@ -110,12 +111,7 @@ def inputs(contract: Model) -> tuple[str, ...]:
     if not default or default[0].inputs is not None:
         return ()
     schema = text_format.Parse(resource(contract.schema_file).read_text(encoding="utf-8"), schema_pb2.Schema())
-    return tuple(
-        feature.name
-        for feature in schema.feature
-        if "SERVING" not in feature.not_in_environment
-        and (not feature.in_environment or "SERVING" in feature.in_environment)
-    )
+    return serving_inputs(schema)
 
 
 def submit(vertex: VertexSettings, asked: v1.CreateBatchPredictionJobRequest) -> BatchJob:

@@ -12,6 +12,7 @@ from fastapi.openapi.utils import get_openapi
 
 from runners.serving.schemas import components
 from runners.serving.served import Served
+from runners.serving.tf_serving import STABLE
 
 PARAMETERS = {
     "project": "Any: a client of Vertex AI names its own.",
@@ -19,7 +20,7 @@ PARAMETERS = {
     "endpoint": "Any, likewise.",
     "name": "Name of the model.",
     "version": "Number of the version that answers.",
-    "label": "`stable` is the version that answers.",
+    "label": f"`{STABLE}` is the version that answers.",
 }
 
 STYLE = "body{font:16px/1.5 sans-serif;max-width:60em;margin:2em auto;padding:0 1em}pre{overflow:auto;padding:1em;"
@@ -39,7 +40,7 @@ def document(app: FastAPI, served: Served) -> dict[str, Any]:
 
 
 def _parameter(name: str, served: Served) -> dict[str, Any]:
-    only = {"name": served.model.name, "version": str(served.current.version), "label": "stable"}
+    only = {"name": served.model.name, "version": str(served.current.version), "label": STABLE}
     schema = {"enum": [only[name]]} if name in only else {"pattern": "^[A-Za-z0-9_-]+$", "example": name}
     return {
         "name": name,

@@ -7,7 +7,6 @@ missing there fails for certain. With an interpreter that has it, the model is l
 from __future__ import annotations
 
 import base64
-import io
 import json
 import subprocess
 from collections.abc import Iterator
@@ -16,17 +15,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from pipeline.contract import UserError
-from runners.serving.loaded import Columns, LoadedModel, Signature, Tensor, quiet_tensorflow
+from runners.serving.drawn import drawn_rows
+from runners.serving.loaded import Columns, LoadedModel, quiet_tensorflow
 
 RECORDS = Path(__file__).parent / "tensorflow_ops"
 """A file a version, `prebuilt_probe.operations` as it was told there."""
 PROBE = Path(__file__).with_name("prebuilt_probe.py")
 ROWS = 3
-SIDE = 32
-"""Length of an axis that may have any."""
 TOLERANCE = 1e-4
 """Greatest difference between two answers, relative to the greatest value in them."""
 LOADING_S = 600
@@ -165,37 +162,13 @@ def _questions(model: LoadedModel) -> tuple[dict[str, Columns], dict[str, Column
     questions: dict[str, Columns] = {}
     answers: dict[str, Columns] = {}
     for name, signature in model.signatures.items():
-        columns = drawn_rows(signature, draw)
+        columns = drawn_rows(signature, draw, ROWS)
         try:
             answers[name] = model.ask(name, columns)
         except ValueError:  # Such as a tf.Example without the picture that it must have.
             continue
         questions[name] = columns
     return questions, answers
-
-
-def drawn_rows(signature: Signature, draw: np.random.Generator, rows: int = ROWS) -> Columns:
-    """Returns so many rows that a signature may be asked about, without any meaning."""
-    return {name: _drawn(tensor, draw, rows) for name, tensor in signature.inputs.items()}
-
-
-def _drawn(tensor: Tensor, draw: np.random.Generator, rows: int) -> NDArray[Any]:
-    shape = [rows, *(SIDE if side is None else side for side in tensor.shape[1:])]
-    if tensor.dtype == "string":
-        values = np.empty(shape, object)
-        values[...] = _picture(draw) if tensor.name.endswith("_bytes") else b""
-        return values
-    if tensor.dtype.startswith(("int", "uint")):
-        return draw.integers(0, 100, shape).astype(tensor.dtype)
-    # Single numbers of all sizes; images and the like from -1 to 1.
-    values = 10 ** draw.uniform(-1, 3, shape) if len(shape) == 1 else draw.uniform(-1, 1, shape)
-    return values.astype(tensor.dtype)
-
-
-def _picture(draw: np.random.Generator) -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(draw.integers(0, 256, (SIDE, SIDE), np.uint8)).save(file, "PNG")
-    return file.getvalue()
 
 
 def difference(name: str, here: Columns, there: Columns) -> Finding:

@@ -34,8 +34,8 @@ from pipeline.contract import find_model
 from runners.batch.predicting import predict_to_file
 from runners.batch.sources import open_file
 from runners.model_commands import find_pushed
+from runners.serving.drawn import drawn_rows
 from runners.serving.loaded import Columns, LoadedModel, quiet_tensorflow
-from runners.serving.prebuilt import drawn_rows
 
 PIPELINES = Path(sys.executable).parent / "pipelines"
 CLIENT = Path(__file__).with_name("load_client.py")

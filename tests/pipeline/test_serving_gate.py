@@ -17,7 +17,8 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 
 from pipeline.contract import Answers, Request, resource
 from pipeline.serving_check import Report, Spec, check_model
-from pipeline.serving_gate import ask_in_fresh_process, serving_inputs
+from pipeline.serving_gate import ask_in_fresh_process
+from pipeline.serving_inputs import serving_inputs
 from pipeline.slice_metrics import RowMetricsConfig
 from pipeline.verdict import Check, sentence
 

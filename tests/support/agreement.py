@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import requests
 import tensorflow as tf
+from google_endpoint import ENDPOINT, google_endpoint
 from numpy.typing import NDArray
 from serving_server import running
+from small_servable import example
 
 from models.clv import features
 from pipeline.contract import Model
@@ -23,7 +24,6 @@ from runners.cli import app
 from runners.serving.loaded import LoadedModel
 
 Answer = dict[str, NDArray[np.float32]]
-ENDPOINT = "projects/p/locations/europe-west4/endpoints/7"
 
 
 class Asked:
@@ -31,7 +31,7 @@ class Asked:
 
     def __init__(self, rows: list[dict[str, Any]], folder: Path) -> None:
         self.rows, self.folder = rows, folder
-        self.records = [_example(row) for row in rows]
+        self.records = [example(**row) for row in rows]
         (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
         with tf.io.TFRecordWriter(str(folder / "rows.tfrecord")) as writer:
             for record in self.records:
@@ -56,7 +56,7 @@ def all_ways(asked: Asked, model: Model, version: Path) -> Iterator[tuple[str, A
         by_column = {name: [row[name] for row in asked.rows] for name in asked.rows[0]}
         told = _post(f"{url}/v1/models/{model.name}:predict", {"inputs": by_column})["outputs"]
         yield "by column", {name: np.array(values, np.float32) for name, values in told.items()}
-        with _google(url) as endpoint:
+        with google_endpoint(url) as endpoint:
             yield "Google's client", _by_row(endpoint.predict(instances=asked.rows).predictions)
         yield "--endpoint", _in_batch(asked, model, "rows.jsonl", "--endpoint", url)
     yield "batch of rows", _in_batch(asked, model, "rows.jsonl", "--model", version)
@@ -90,31 +90,3 @@ def _in_batch(asked: Asked, model: Model, source: str, *more: object) -> Answer:
     assert not app(list(map(str, typed)), standalone_mode=False)
     table = pq.read_table(output)
     return {name: table[name].to_numpy() for name in features.OUTPUTS}
-
-
-@contextmanager
-def _google(url: str) -> Iterator[Any]:
-    """`aiplatform.Endpoint` over REST."""
-    from google.auth.credentials import AnonymousCredentials
-    from google.cloud import aiplatform
-
-    aiplatform.init(
-        project="p", location="europe-west4", api_endpoint=url, api_transport="rest", credentials=AnonymousCredentials()
-    )
-    yield aiplatform.Endpoint(ENDPOINT)
-    aiplatform.initializer.global_config._api_transport = None
-    aiplatform.initializer.global_config._api_endpoint = None
-
-
-def _example(row: dict[str, Any]) -> bytes:
-    example = tf.train.Example()
-    for name, value in row.items():
-        feature = example.features.feature[name]
-        if isinstance(value, str):
-            feature.bytes_list.value.append(value.encode())
-        elif name in features.INTEGER_INPUTS:
-            feature.int64_list.value.append(value)
-        else:
-            feature.float_list.value.append(value)
-    serialized: bytes = example.SerializeToString()
-    return serialized

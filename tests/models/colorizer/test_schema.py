@@ -7,7 +7,7 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 
 from models.colorizer import MODEL, features
 from pipeline.contract import Pictures, resource
-from pipeline.serving_gate import serving_inputs
+from pipeline.serving_inputs import serving_inputs
 
 NAMES = {value for name, value in vars(features).items() if name.isupper() and isinstance(value, str)}
 OUTSIDE_EXAMPLES = {features.RGB, features.ENCODED, features.PNG}

@@ -6,27 +6,15 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from google_endpoint import google_endpoint
 from small_models import CUSTOMER, FUTURE, TOTAL
-
-NAME = "projects/p/locations/europe-west4/endpoints/7"
 
 
 @pytest.fixture(scope="module")
 def endpoint(clv_url: str) -> Iterator[Any]:
     """`aiplatform.Endpoint` over REST."""
-    from google.auth.credentials import AnonymousCredentials
-    from google.cloud import aiplatform
-
-    aiplatform.init(
-        project="p",
-        location="europe-west4",
-        api_endpoint=clv_url,
-        api_transport="rest",
-        credentials=AnonymousCredentials(),
-    )
-    yield aiplatform.Endpoint(NAME)
-    aiplatform.initializer.global_config._api_transport = None
-    aiplatform.initializer.global_config._api_endpoint = None
+    with google_endpoint(clv_url) as endpoint:
+        yield endpoint
 
 
 def test_it_predicts(endpoint: Any) -> None:
