@@ -445,6 +445,94 @@ class Ranking(_Plain):
     subject: str | None = None
 
 
+class Illustration(_Plain):
+    """Which rows of the eval split a report shows as pictures: the best, the median and the worst ones.
+
+    Attributes:
+      function: dotted path of `(Answers) -> {name: [rows]}`, each entry a PNG file as bytes, in the order in which
+        they stand side by side.
+      by: name of what `measure` keeps of a row; least is best.
+    """
+
+    function: str
+    by: str
+
+
+class Exhibits(_Plain):
+    """What a model adds to the reports of its runs, as plain data: plots, tables, pictures.
+
+    Attributes:
+      data: dotted path of `(Shown) -> Iterable[Exhibit]` about the examples. Their rows are all, or evenly chosen.
+      evaluation: dotted path of `(Shown) -> Iterable[Exhibit]` about what was predicted, one row an answer, as
+        `pipeline.predictions` writes it.
+    """
+
+    data: str | None = None
+    evaluation: str | None = None
+
+
+class Shown(NamedTuple):
+    """What the functions of `Exhibits` see.
+
+    Attributes:
+      tables: split -> pyarrow Table of its rows.
+      settings: of the run, all four parts, as plain data.
+    """
+
+    tables: Mapping[str, Any]
+    settings: Mapping[str, Any]
+
+
+class Plot(NamedTuple):
+    """A figure of a report.
+
+    Attributes:
+      title: what it shows.
+      says: a sentence or two for people: what to look for, and what was found.
+      draw: `(matplotlib.figure.Figure) -> None`, which adds axes to an empty figure. Colours are those of the style's
+        cycle, "C0" to "C5", so that the page can suit dark screens and paper.
+      height: of the figure, in tenths of its width.
+    """
+
+    title: str
+    says: str
+    draw: Callable[[Any], None]
+    height: float = 4.0
+
+
+class Listing(NamedTuple):
+    """A table of a report: a row has an entry a column; None is written as a dash."""
+
+    title: str
+    says: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str | float | None, ...], ...]
+
+
+class Sheet(NamedTuple):
+    """Pictures of a report: a row has a name and a PNG file a column."""
+
+    title: str
+    says: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[bytes, ...]], ...]
+
+
+Exhibit = Plot | Listing | Sheet
+
+
+class About(_Plain):
+    """What people have to know of a model before they use it, for its model card.
+
+    Attributes:
+      use: what it is for, and for whom.
+      limits: what it must not be used for, or cannot do; a sentence each.
+    """
+
+    use: Reason
+    limits: tuple[Reason, ...] = Field(min_length=1)
+
+
 class Command(_Plain):
     """A command that a model adds to the command line.
 
@@ -511,6 +599,12 @@ class Model(_Plain):
       ranking: the list that `pipelines predict --transactions` makes, if there is one.
       page: resource of an HTML page for people, which asks the server that it comes from; a form of the signature's
         inputs if there is none.
+      about: what its model card says of use and limits; the card says so where there is nothing.
+      described: features that are kept of each row besides, beside what was predicted, for reports and for people.
+      rules: name -> dotted path of another rule of thumb, with the arguments of `naive`, shown beside it in reports.
+        It reads what is kept of each row.
+      illustration: rows that are kept as pictures.
+      exhibits: what the model adds to reports.
     """
 
     name: str
@@ -540,6 +634,11 @@ class Model(_Plain):
     explanation: Explanation | Reason = "the model's contract says no baseline to explain against"
     ranking: Ranking | None = None
     page: str | None = None
+    about: About | None = None
+    described: tuple[str, ...] = ()
+    rules: dict[str, str] = {}
+    illustration: Illustration | None = None
+    exhibits: Exhibits = Exhibits()
 
     @model_validator(mode="after")
     def _bounds_name_metrics(self) -> Model:

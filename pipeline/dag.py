@@ -19,7 +19,8 @@ from pipeline.data_gate import DataGate
 from pipeline.fingerprint import digest_code
 from pipeline.model_gate import eval_config
 from pipeline.packaged_schema import PackagedSchema
-from pipeline.serving_gate import JUDGED_SPLIT, ServingGate
+from pipeline.serving_gate import ServingGate
+from pipeline.verdict import JUDGED_SPLIT
 
 TRAINING_SPLIT = "train"
 

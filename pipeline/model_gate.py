@@ -120,15 +120,23 @@ def _at_most(worsening: float) -> config_pb2.GenericChangeThreshold:
 _BySlice = dict[str, dict[str, float]]
 
 
-def metric_values(evaluation_uri: str) -> dict[str, dict[str, float]]:
-    """Returns slice -> metric -> value of the candidate, for reports; NaN where a metric has no value.
+CANDIDATE, CHAMPION = "candidate", "champion"
+"""Who predicts, in `metric_values`."""
+
+
+def metric_values(evaluation_uri: str) -> dict[str, dict[str, dict[str, float | None]]]:
+    """Returns who predicts -> slice -> metric -> value, for reports; None where a metric has no value.
 
     Args:
       evaluation_uri: folder that the Evaluator wrote.
     """
-    values = _values(evaluation_uri)
-    names = {metric.name for metric in _config(evaluation_uri).metrics} | {ROWS}
-    return {where: {name: found[name] for name in found if name in names} for where, found in values.items()}
+    names = [ROWS, *(metric.name for metric in _config(evaluation_uri).metrics)]
+    found = {CANDIDATE: _values(evaluation_uri), CHAMPION: _values(evaluation_uri, tfma.BASELINE_KEY)}
+    return {
+        who: {where: {name: finite_or_none(values[name]) for name in names} for where, values in slices.items()}
+        for who, slices in found.items()
+        if slices
+    }
 
 
 def read_checks(evaluation_uri: str) -> list[Check]:

@@ -39,7 +39,7 @@ class Spec(BaseModel):
 
     Attributes:
       model: folder of the SavedModel.
-      splits: split -> its TFRecord files, gzipped tf.Examples; every row of each is asked.
+      splits: split -> its TFRecord files, gzipped tf.Examples; every row of each is asked, of `sampled` some.
       features: feature -> TensorFlow type name, of all features in the examples.
       inputs: the features that a server is asked with.
       requests: the ways of asking besides tf.Examples. All others are compared with the first.
@@ -48,6 +48,7 @@ class Spec(BaseModel):
       described: features that are written of each row, beside its answers.
       predictions: folder that receives `<split>.parquet`, see `pipeline.predictions`.
       judged: the split whose rows are asked through every loader; the others give metrics only.
+      sampled: split -> rows at most that are asked, evenly chosen.
       tolerance: greatest relative difference between two answers to the same row.
     """
 
@@ -64,6 +65,7 @@ class Spec(BaseModel):
     described: tuple[str, ...]
     predictions: str
     judged: str
+    sampled: dict[str, int] = {}
     tolerance: float
 
 
@@ -130,7 +132,7 @@ def check_model(spec: Spec) -> Report:
         ask = _attempt(spec, "loads, TensorFlow 2", lambda: _load_tf2(spec), checks)
         ask_tf1 = _attempt(spec, f"loads, {TF1}", lambda: _load_tf1(spec.model), checks)
         metrics[spec.judged] = _judge(spec, ask, ask_tf1, checks)
-        for split in set(spec.splits) - {spec.judged}:
+        for split in (split for split in spec.splits if split != spec.judged):
             metrics[split] = _finish(spec, split, list(_asked(spec, ask, split)))
     except Refused as refused:
         checks.append(refused.check)
@@ -160,7 +162,7 @@ def _judge(spec: Spec, ask: Ask, ask_tf1: Ask, checks: list[Check]) -> dict[str,
 
 
 def _asked(spec: Spec, ask: Ask, split: str) -> Iterator[_Kept]:
-    """Asks about every row of a split in one way."""
+    """Asks about the rows of a split in one way."""
     for batch in _read(spec, split):
         served = _attempt(spec, "answers raw features", partial(_ask, ask, spec, spec.requests[0], batch))
         yield _attempt(spec, MEASURABLE, partial(_keep, spec, batch, served))
@@ -234,9 +236,18 @@ def _only_inputs(record: bytes, inputs: Sequence[str]) -> bytes:
 def _read(spec: Spec, split: str) -> Iterator[_Batch]:
     """Yields the rows of a split, some at a time."""
     parsing = {name: tf.io.FixedLenFeature([], tf.as_dtype(kind)) for name, kind in spec.features.items()}
-    for records in tf.data.TFRecordDataset(spec.splits[split], compression_type="GZIP").batch(BATCH):
+    for records in _records(spec, split).batch(BATCH):
         parsed = tf.io.parse_example(records, parsing)
         yield _Batch({name: column.numpy() for name, column in parsed.items()}, list(records.numpy()))
+
+
+def _records(spec: Spec, split: str) -> tf.data.Dataset:
+    """The serialized rows of a split; of one that is sampled every so many: rows are sorted, the first ones alike."""
+    records = tf.data.TFRecordDataset(spec.splits[split], compression_type="GZIP")
+    if split not in spec.sampled:
+        return records
+    count = int(records.reduce(np.int64(0), lambda total, _: total + 1))
+    return records.shard(max(1, -(-count // spec.sampled[split])), 0)
 
 
 # --- judging -------------------------------------------------------------------------------------------

@@ -35,9 +35,11 @@ from pipeline.push.manifest import METRICS_FILE
 from pipeline.remote import local_file, local_folder, written_folder
 from pipeline.serving_check import Report, Spec
 from pipeline.serving_inputs import serving_inputs
-from pipeline.verdict import Check
+from pipeline.verdict import JUDGED_SPLIT, Check
 
-JUDGED_SPLIT, REPORTED_SPLITS = "eval", ("eval", "test")
+REPORTED_SPLITS = (JUDGED_SPLIT, "test", "train")
+SAMPLED = {"train": 5000}
+"""Split -> rows at most that are asked: how a model does on what it was fitted to is shown, and nobody judges it."""
 TIMEOUT_SECONDS = 900
 # A server has no Keras, so a model must not need it; and TensorFlow takes a third less time to import without it.
 _PROGRAM = f"""
@@ -153,6 +155,7 @@ def _spec(single: dict[str, types.Artifact], question: dict[str, Any], written: 
         features={feature.name: _DTYPES[feature.type] for feature in schema.feature},
         inputs=serving_inputs(schema),
         judged=JUDGED_SPLIT,
+        sampled=SAMPLED,
         predictions=written,
         **question,
     )
@@ -202,7 +205,7 @@ class ServingGate(base_component.BaseComponent):  # type: ignore[misc]
             "prediction": model.prediction,
             "requests": [request.model_dump(mode="json") for request in model.requests],
             "metrics": metrics.model_dump(mode="json"),
-            "described": list(dict.fromkeys((*model.key, *model.slices, *metrics.kept()))),
+            "described": list(dict.fromkeys((*model.key, *model.slices, *metrics.kept(), *model.described))),
             "tolerance": settings.gates.serving_tolerance,
         }
         super().__init__(

@@ -12,6 +12,9 @@ from pipeline.contract import Range
 OVERALL = "overall"
 """Name of the slice that holds all rows."""
 
+JUDGED_SPLIT = "eval"
+"""The split that the gates judge a model on. Nothing is fitted to it, and no other is bounded."""
+
 REPORT_FILE = "checks.json"
 """What a gate that raises leaves in the folder of its output: a list of `Check`s."""
 

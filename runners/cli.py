@@ -18,6 +18,7 @@ from runners.commands.check_container import check_container
 from runners.commands.explain import explain
 from runners.commands.predict import predict
 from runners.commands.rehearse import rehearse
+from runners.commands.report import report
 from runners.commands.serve import serve
 from runners.commands.train import FLAGS, train
 from runners.model_commands import add_model_commands
@@ -53,6 +54,7 @@ def run(
     130 interrupted by Ctrl-C, 143 by SIGTERM: the same command goes on.
     """
     from runners import local, output, progress
+    from runners.reports.report import report_of
     from runners.run import prepare
 
     with progress.without_traceback(as_json=as_json):
@@ -65,6 +67,8 @@ def run(
             view.begin(prepared.heading)
             result = local.execute(prepared, view.observe)
             view.end(result)
+            if result.outcome != "interrupted":  # Who presses Ctrl-C wants the end; `pipelines report` makes it then.
+                view.report(report_of(prepared.root, prepared.run_id))
     raise typer.Exit(result.exit_code)
 
 
@@ -235,6 +239,7 @@ app.command()(serve)
 app.command()(explain)
 app.command("check-container")(check_container)
 app.command()(predict)
+app.command()(report)
 
 
 def main() -> None:

@@ -17,7 +17,7 @@ from tfx.orchestration import metadata
 from tfx.types import standard_artifacts
 
 from pipeline import predictions
-from pipeline.champion import LatestPushedModelStrategy, PushedStatisticsStrategy
+from pipeline.champion import PUSHED_MODEL, LatestPushedModelStrategy, PushedStatisticsStrategy
 from pipeline.contract import Pictures, Query, UserError
 from pipeline.dag import Choices, create_pipeline
 from pipeline.fingerprint import digest_code
@@ -28,7 +28,7 @@ from pipeline.ingestion.image_example_gen import QUARANTINE, ImageExampleGen
 from pipeline.ingestion.pictures import PictureSet
 from pipeline.ingestion.raw import RawReport, RawTable
 from pipeline.ingestion.sql import render, split_queries
-from pipeline.model_gate import read_checks
+from pipeline.model_gate import metric_values, read_checks
 from pipeline.push import Version, custom_config, versions
 from pipeline.push.executor import NEW, AtomicPushExecutor
 from pipeline.push.history import choice_or_none
@@ -43,7 +43,7 @@ from runners.run import Node, Outcome, Run, RunResult
 Outputs = Mapping[str, Mapping[str, list[mlmd.Artifact]]]
 
 
-def execute(run: Run, observe: Observer) -> RunResult:
+def execute(run: Run, start: RunResult, observe: Observer) -> RunResult:
     """Runs the DAG of a prepared run; see `runners.local.execute`, which holds the root meanwhile."""
     nodes: list[Node] = []
     checks: list[Check] = []
@@ -63,22 +63,22 @@ def execute(run: Run, observe: Observer) -> RunResult:
     pushed = _pushed(runner.outputs)
     outcome = "failed" if error else _outcome(checks, pushed, nodes)
     report, quarantine = _ingested(run, runner.outputs)
-    return RunResult(
-        run_id=run.run_id,
-        pipeline=run.pipeline,
-        outcome=outcome,
-        nodes=nodes,
-        checks=checks,
-        metrics=_metrics(runner.outputs),
-        predictions=_predictions(run, runner.outputs),
-        pushed=pushed.custom_properties["pushed_destination"].string_value if pushed else None,
-        rolled_back=_rolled_back(run, pushed) if pushed and outcome == "unchanged" else None,
-        error=error,
-        counts=_counts(report) if report else {},
-        settings=run.settings.model_dump(mode="json"),
-        data={"file": run.raw.source, "digest": run.raw.digest, "quarantine": str(quarantine or "")},
-        folder=str(run.folder),
-        training=str(_folder(runner.outputs, "Trainer", "model_run")) if "Trainer" in runner.outputs else None,
+    return start.model_copy(
+        update={
+            "outcome": outcome,
+            "nodes": nodes,
+            "checks": checks,
+            "metrics": _metrics(runner.outputs),
+            "slices": _slices(runner.outputs),
+            "champion": _champion(runner.outputs),
+            "predictions": _predictions(run, runner.outputs),
+            "pushed": pushed.custom_properties["pushed_destination"].string_value if pushed else None,
+            "rolled_back": _rolled_back(run, pushed) if pushed and outcome == "unchanged" else None,
+            "error": error,
+            "counts": _counts(report) if report else {},
+            "data": {**start.data, "quarantine": str(quarantine or "")},
+            "training": str(_folder(runner.outputs, "Trainer", "model_run")) if "Trainer" in runner.outputs else None,
+        }
     )
 
 
@@ -188,6 +188,17 @@ def _unknown_champion(run: Run, held: list[Version], checks: list[Check]) -> lis
 
 def _metrics(outputs: Outputs) -> dict[str, dict[str, float | None]]:
     return read_metrics(_folder(outputs, "ServingGate", "blessing")) if "ServingGate" in outputs else {}
+
+
+def _slices(outputs: Outputs) -> dict[str, dict[str, dict[str, float | None]]]:
+    """Returns who predicts -> slice -> metric -> value, of the candidate and of a champion."""
+    return metric_values(str(_folder(outputs, "Evaluator", "evaluation"))) if "Evaluator" in outputs else {}
+
+
+def _champion(outputs: Outputs) -> str | None:
+    """Returns the folder of the version that the candidate met."""
+    found = outputs.get("Champion", {}).get(PUSHED_MODEL, [])
+    return found[0].custom_properties["pushed_destination"].string_value if found else None
 
 
 def _predictions(run: Run, outputs: Outputs) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,7 +17,7 @@ import filelock
 from pipeline.contract import UserError
 from runners.events import ENDED, NodeEvent, Observer
 from runners.interrupt import Interrupt, catching
-from runners.run import Run, RunResult, interrupted
+from runners.run import RECORD, Run, RunResult, begun, cut_short
 
 
 @contextmanager
@@ -74,13 +75,24 @@ def execute(run: Run, observe: Observer = lambda _event: None) -> RunResult:
       UserError: another run holds the root.
     """
     with catching() as interrupt, locked(run.root), scratch(run.root):
-        result = _until_interrupted(run, observe, interrupt)
-        run.folder.mkdir(parents=True, exist_ok=True)
-        (run.folder / "run.json").write_text(result.model_dump_json(indent=1), encoding="utf-8")
+        start, clock = begun(run), time.monotonic()
+        _record(start)
+        result = _until_interrupted(run, start, observe, interrupt)
+        result = result.model_copy(update={"seconds": round(time.monotonic() - clock, 3)})
+        _record(result)
     return result
 
 
-def _until_interrupted(run: Run, observe: Observer, interrupt: Interrupt) -> RunResult:
+def _record(result: RunResult) -> None:
+    """Writes the record of a run, whole or not at all."""
+    folder = Path(result.folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    unfinished = folder / f".{RECORD}"
+    unfinished.write_text(result.model_dump_json(indent=1), encoding="utf-8")
+    unfinished.replace(folder / RECORD)
+
+
+def _until_interrupted(run: Run, start: RunResult, observe: Observer, interrupt: Interrupt) -> RunResult:
     """Whatever a run that was asked to stop raised or came to, it was interrupted; but a push that is done is done."""
     seen: list[NodeEvent] = []
 
@@ -95,11 +107,12 @@ def _until_interrupted(run: Run, observe: Observer, interrupt: Interrupt) -> Run
     try:
         from runners import execution
 
-        result = execution.execute(run, note)
+        result = execution.execute(run, start, note)
         if not interrupt.signal or result.exit_code == 0:
             return result
-    except (KeyboardInterrupt, Exception):
+    except (KeyboardInterrupt, Exception) as error:
         if not interrupt.signal:
+            _record(cut_short(start, seen, "failed", error=str(error)))
             raise
     interrupt.ignore()
-    return interrupted(run, seen, terminated=interrupt.signal is Signals.SIGTERM)
+    return cut_short(start, seen, "interrupted", terminated=interrupt.signal is Signals.SIGTERM)

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from pipeline.verdict import Check, number, sentence
+from pipeline.verdict import JUDGED_SPLIT, Check, number, sentence
 from runners.run import RunResult
 
 PLAIN_WIDTH = 120
@@ -126,7 +126,7 @@ def _print_input(console: Console, result: RunResult) -> None:
 
 
 def _listed(split: str, metrics: dict[str, float | None]) -> str:
-    gated = " (reported, gates nothing)" if split == "test" else ""
+    gated = "" if split == JUDGED_SPLIT else " (reported, gates nothing)"
     values = (f"{name} {'undefined' if value is None else f'{value:.4g}'}" for name, value in metrics.items())
     return f"Metrics of the {split} split{gated}: {', '.join(values)}"
 

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from signal import Signals
 from types import TracebackType
 from typing import IO, Any
@@ -82,6 +83,9 @@ class View:
         """Shows what the run came to: of a refusal which bounds were missed, of a failure why."""
         print_verdict(self.console, result)
 
+    def report(self, path: Path | None) -> None:
+        """Says where the page is that explains the run; nothing where there is none, or to those who want no more."""
+
 
 class Lines(View):
     """Plain lines, for a file or a pipe."""
@@ -110,6 +114,11 @@ class Lines(View):
     def end(self, result: RunResult) -> None:
         """Prints the tables and the verdict."""
         print_result(self.console, result)
+
+    def report(self, path: Path | None) -> None:
+        """Prints where the report is."""
+        told = f"Report: {path}" if path else "No report could be made: the log says why."
+        self.console.print(told, markup=False, highlight=False, soft_wrap=True)
 
     def _is_due(self) -> bool:
         return time.monotonic() - self.told >= EPOCH_SECONDS

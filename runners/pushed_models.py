@@ -12,9 +12,7 @@ from pipeline.contract import UserError
 from pipeline.push import MANIFEST_FILE, Manifest, Version, is_bucket, verify, versions
 from pipeline.push.history import MODEL_URI, Push, champion
 from pipeline.push.serving_version import Choice, chosen, read_file, serving
-
-JUDGED = "eval"
-"""The split whose metrics the gates bound."""
+from pipeline.verdict import JUDGED_SPLIT
 
 
 class PushedVersion(BaseModel):
@@ -131,7 +129,7 @@ def look(root: Path, base: str, name: str) -> Line:
 
 def _version(destination: str, version: Version, serves: bool, is_champion: bool | None) -> PushedVersion:
     manifest, problem = _manifest(destination, version)
-    metrics = (manifest.metrics.get(JUDGED) or {}) if manifest else {}
+    metrics = (manifest.metrics.get(JUDGED_SPLIT) or {}) if manifest else {}
     return PushedVersion(
         version=version.number,
         path=version.path,

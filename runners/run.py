@@ -19,9 +19,19 @@ from pipeline.ingestion.raw import RawTable, ask, load_raw
 from pipeline.settings import make_settings, pipeline_name
 from pipeline.verdict import Check
 from runners.events import ENDED, NodeEvent
+from runners.provenance import code_here, machine_here
 
-Outcome = Literal["pushed", "unchanged", "refused", "failed", "interrupted"]
-EXIT_CODES: dict[Outcome, int] = {"pushed": 0, "unchanged": 0, "failed": 1, "refused": 3, "interrupted": 130}
+Outcome = Literal["pushed", "unchanged", "refused", "failed", "interrupted", "unfinished"]
+EXIT_CODES: dict[Outcome, int] = {
+    "pushed": 0,
+    "unchanged": 0,
+    "failed": 1,
+    "refused": 3,
+    "interrupted": 130,
+    "unfinished": 1,
+}
+RECORD = "run.json"
+"""A run's record, in its folder: a `RunResult`."""
 SAMPLE_LINE = "sample"
 
 
@@ -61,11 +71,17 @@ class RunResult(BaseModel):
     """What a run came to; also the content of its `run.json`.
 
     Attributes:
+      model: its name; empty in records of before there were reports, whose pipeline's name begins with it.
+      started_at: UTC, ISO 8601; empty in such records.
+      seconds: wall-clock, from the first node to the last; what is read before is not in it.
       outcome: pushed; unchanged (passed, but that model is already pushed); refused by a gate; failed; interrupted by
-        a signal.
+        a signal; unfinished (it is still going, or its process was killed).
       checks: of every gate that was reached, in order.
       metrics: split -> metric -> value, of served answers; None where a metric is undefined. Those of the test split
         gate nothing.
+      slices: who predicts (`candidate`, `champion`) -> slice -> metric -> value, as the Evaluator measured on the eval
+        split; none if it was not reached.
+      champion: folder of the pushed version that the candidate was compared with, if any.
       pushed: folder of the pushed version that holds this run's model, if any.
       rolled_back: what serves in the place of `pushed`, and how to change that; None unless nothing new was pushed
         and a person chose another version.
@@ -74,24 +90,34 @@ class RunResult(BaseModel):
       counts: rows or files of the raw data by what became of them; none if ingestion did not come to an end.
       data: name and digest of the raw data, and where its unusable rows or files are listed, if that is known.
       training: folder of the training's logs, if it came to its end.
+      code: what ran: `commit` and `changed` (files that differ from it) where the project is a git checkout, and
+        versions of packages.
+      machine: what it ran on: system, processors, memory.
       terminated: whether the interruption was a SIGTERM, and not Ctrl-C.
     """
 
     run_id: str
     pipeline: str
+    model: str = ""
+    started_at: str = ""
+    seconds: float = 0.0
     outcome: Outcome
-    nodes: list[Node]
-    checks: list[Check]
-    metrics: dict[str, dict[str, float | None]]
+    nodes: list[Node] = []
+    checks: list[Check] = []
+    metrics: dict[str, dict[str, float | None]] = {}
+    slices: dict[str, dict[str, dict[str, float | None]]] = {}
+    champion: str | None = None
     predictions: dict[str, str] = {}
-    pushed: str | None
+    pushed: str | None = None
     rolled_back: str | None = None
-    error: str | None
-    counts: dict[str, int]
+    error: str | None = None
+    counts: dict[str, int] = {}
     settings: dict[str, Any]
     data: dict[str, str]
     folder: str
     training: str | None = None
+    code: dict[str, str] = {}
+    machine: dict[str, str] = {}
     terminated: bool = False
 
     @property
@@ -135,23 +161,30 @@ class Run:
         return f"{base.rstrip('/')}/{self.pipeline}"
 
 
-def interrupted(run: Run, events: Sequence[NodeEvent], *, terminated: bool) -> RunResult:
-    """Returns what an interrupted run came to, as far as its nodes told."""
+def begun(run: Run) -> RunResult:
+    """Returns what is known of a run before its first node: its record until it ends, or for good if it is killed."""
     return RunResult(
         run_id=run.run_id,
         pipeline=run.pipeline,
-        outcome="interrupted",
-        nodes=[Node.of(event) for event in events if event.state in ENDED],
-        checks=[check for event in events for check in event.checks],
-        metrics={},
-        pushed=None,
-        error=None,
-        counts={},
+        model=run.model.name,
+        started_at=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        outcome="unfinished",
         settings=run.settings.model_dump(mode="json"),
         data={"file": run.raw.source, "digest": run.raw.digest, "quarantine": ""},
         folder=str(run.folder),
-        terminated=terminated,
+        code=code_here(),
+        machine=machine_here(),
     )
+
+
+def cut_short(start: RunResult, events: Sequence[NodeEvent], outcome: Outcome, **more: Any) -> RunResult:
+    """Returns what a run came to that was interrupted, or that a mistake ended, as far as its nodes told."""
+    told = {
+        "outcome": outcome,
+        "nodes": [Node.of(event) for event in events if event.state in ENDED],
+        "checks": [check for event in events for check in event.checks],
+    }
+    return start.model_copy(update={**told, **more})
 
 
 def prepare(

@@ -8,7 +8,7 @@ import types
 from pathlib import Path
 
 from pipeline.contract import UserError
-from runners.run import RunResult
+from runners.records import find_record
 
 EVENTS = "events.out.tfevents.*"
 LOCAL = "localhost"
@@ -29,15 +29,7 @@ def find_training(root: Path, run: str | None) -> Path:
 
 
 def _of_run(root: Path, run: str) -> Path:
-    records = {path.parent.name: path for path in root.glob("records/*/*/run.json")}
-    if run not in records:
-        known = ", ".join(sorted(records)[-3:]) or "none"
-        raise UserError(
-            expected=f"id of a run with a record below {root / 'records'}",
-            received=f"{run!r} (the last ones there: {known})",
-            todo="correct the id, or leave it out for the newest training",
-        )
-    folder = RunResult.model_validate_json(records[run].read_bytes()).training
+    folder = find_record(root, run).training
     if folder is None or not any(Path(folder).rglob(EVENTS)):
         raise UserError(
             expected="a run that trained a model, with logs for TensorBoard",

@@ -105,7 +105,7 @@ def test_a_small_slice_refuses_nothing(three_runs: list[RunResult]) -> None:
 
 def test_served_answers_have_the_evaluators_metrics(three_runs: list[RunResult]) -> None:
     served = read_metrics(artifact(three_runs[0], "ServingGate", "blessing"))["eval"]
-    evaluated = metric_values(str(artifact(three_runs[0], "Evaluator", "evaluation")))["overall"]
+    evaluated = metric_values(str(artifact(three_runs[0], "Evaluator", "evaluation")))["candidate"]["overall"]
     assert served == pytest.approx({name: evaluated[name] for name in served}, rel=1e-5, abs=1e-6)
 
 

@@ -229,9 +229,9 @@ def test_a_good_model_is_blessed_and_every_bound_is_listed(judge: Judge) -> None
     (small,) = find(checks, "gini", "band=2-3")
     assert small.value == pytest.approx(-1)
     assert sentence(small) == "model gate: gini on band=2-3 is -1, passes >= 0.5: only 3 rows, bounds hold from 5"
-    values = metric_values(judged.uri)
+    values = metric_values(judged.uri)["candidate"]
     remote = upload(judged.uri, "ram://evaluated/evaluation")
-    assert (read_checks(remote), metric_values(remote)) == (checks, values)
+    assert (read_checks(remote), metric_values(remote)) == (checks, {"candidate": values})
     assert set(values) == {"overall", "band=1", "band=10+", "band=2-3"}
     assert values["overall"]["rows"] == 43
     assert values["band=2-3"] == {
@@ -327,7 +327,7 @@ def test_a_model_worse_than_the_champion_is_refused(judge: Judge) -> None:
     assert bias.shortfall == pytest.approx(0.05, abs=1e-6)
     assert sentence(ratio).startswith("model gate: ratio on overall is 0.117")
     assert "must be no worse than the champion's 0 (missed by 0.117" in sentence(ratio)
-    assert metric_values(judged.uri)["overall"]["bias"] == pytest.approx(0.1, abs=1e-6)
+    assert metric_values(judged.uri)["candidate"]["overall"]["bias"] == pytest.approx(0.1, abs=1e-6)
 
 
 def test_a_champion_without_a_value_does_not_block_its_successor(judge: Judge) -> None:
@@ -340,7 +340,7 @@ def test_a_customer_with_two_rows_counts_once(judge: Judge) -> None:
     """Totals: 39 + 2 * (10 + 10) / 2 = 20 more labels, and 1.5 times that predicted on half of it."""
     rows = [Row(30.0), Row(29.0), Row(28.0), Row(27.0), Row(10.0, weight=0.5), Row(10.0, weight=0.5)]
     judged = judge(lambda x, _: tf.where(x < 20, 4 * x, 2 * x), rows)
-    assert metric_values(judged.uri)["overall"]["bias"] == pytest.approx(20 / (228 + 20))
+    assert metric_values(judged.uri)["candidate"]["overall"]["bias"] == pytest.approx(20 / (228 + 20))
 
 
 def test_a_split_without_rows_is_refused_and_says_so(judge: Judge) -> None:

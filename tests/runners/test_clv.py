@@ -73,7 +73,7 @@ def test_served_answers_have_the_evaluators_metrics(pushed: dict[str, RunResult]
     manifest = verify(Path(pushed[line].pushed or ""))
     evaluations = (root / "artifacts" / pushed[line].pipeline / "Evaluator" / "evaluation").iterdir()
     first = min(evaluations, key=lambda path: int(path.name))
-    evaluated = metric_values(str(first))["overall"]
+    evaluated = metric_values(str(first))["candidate"]["overall"]
     assert manifest.metrics["eval"] == pytest.approx(evaluated, rel=1e-5)
 
 

@@ -81,7 +81,7 @@ def test_the_manifest_says_what_was_pushed(pushed: RunResult) -> None:
 
 def test_served_answers_have_the_evaluators_metrics(pushed: RunResult, root: Path) -> None:
     (evaluation,) = (root / "artifacts" / pushed.pipeline / "Evaluator" / "evaluation").iterdir()
-    evaluated = metric_values(str(evaluation))["overall"]
+    evaluated = metric_values(str(evaluation))["candidate"]["overall"]
     assert pushed.metrics["eval"] == pytest.approx(evaluated, rel=1e-4)
 
 

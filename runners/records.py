@@ -1,0 +1,63 @@
+"""The records that runs leave below a root: `records/<pipeline>/<run>/run.json`. Imports nothing heavy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from pipeline.contract import UserError, model_names
+from runners.run import RECORD, RunResult
+
+SHOWN = 3
+"""Ids of runs that a mistake's message names."""
+
+
+def records(root: Path, model: str | None = None) -> list[RunResult]:
+    """Returns the records of all runs, or of a model's, the oldest first; those that cannot be read are left out."""
+    found = [_read(path) for path in root.glob(f"records/*/*/{RECORD}")]
+    known = [result for result in found if result and model in (None, result.model)]
+    return sorted(known, key=lambda result: result.run_id)
+
+
+def find_record(root: Path, run: str | None, model: str | None = None) -> RunResult:
+    """Returns the record of a run.
+
+    Args:
+      root: of the runs.
+      run: its id, the beginning of it that no other run has, or its folder; None for the newest run.
+      model: the run has to be one of this model's.
+
+    Raises:
+      UserError: there is no such run, or more than one.
+    """
+    known = records(root, model)
+    if run is not None:
+        name = Path(run).name
+        exact = [result for result in known if result.run_id == name]
+        found = exact or [result for result in known if result.run_id.startswith(name)]
+    else:
+        found = known[-1:]
+    if len(found) != 1:
+        there = ", ".join(result.run_id for result in (found or known)[-SHOWN:]) or "none"
+        raise UserError(
+            expected=f"id of a run with a record below {root / 'records'}",
+            received=f"{run or 'no id'!r} (the last ones there: {there})",
+            todo="correct the id or --root; `pipelines runs` lists them",
+        )
+    return found[0]
+
+
+def _read(path: Path) -> RunResult | None:
+    """A record where it lies now, whatever the root was called when it was written; None if it cannot be read."""
+    try:
+        result = RunResult.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError):
+        return None
+    return result if result.model else result.model_copy(update={"model": _model_of(result.pipeline)})
+
+
+def _model_of(pipeline: str) -> str:
+    """The model of a record of before records named it: the longest name that the pipeline's begins with."""
+    names = [name for name in model_names() if f"{pipeline}-".startswith(f"{name}-")]
+    return max(names, key=len, default=pipeline)

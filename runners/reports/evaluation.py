@@ -1,0 +1,12 @@
+"""The report's section "Evaluation"."""
+
+from __future__ import annotations
+
+from markupsafe import Markup
+
+from runners.reports.facts import Facts
+
+
+def section(facts: Facts) -> Markup | None:
+    """Returns the section, or None where there is nothing to say."""
+    return None

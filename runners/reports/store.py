@@ -1,0 +1,143 @@
+"""The metadata store of a root, read: which execution of which node took and made which artifacts.
+
+TFX 1.21's store has no filter queries, so it is asked by ids and contexts alone. Imports ml_metadata, no TFX.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ml_metadata.metadata_store import MetadataStore
+from ml_metadata.proto import metadata_store_pb2 as mlmd
+
+METADATA = "metadata.sqlite"
+RUN, NODE = "pipeline_run", "node"
+"""Types of TFX's contexts."""
+
+
+class Artifact(NamedTuple):
+    """What a node made: `properties` holds the custom ones, too."""
+
+    id: int
+    type: str
+    uri: str
+    properties: dict[str, Any]
+
+
+class Execution(NamedTuple):
+    """What a node did once.
+
+    Attributes:
+      node: name of the node.
+      run: id of the pipeline run.
+      state: of the metadata store: COMPLETE, CACHED, FAILED, RUNNING, CANCELED.
+      inputs, outputs: key -> artifacts. A cached execution's outputs are those of the execution that made them.
+      properties: what the node was told, and what it noted.
+    """
+
+    id: int
+    node: str
+    run: str
+    state: str
+    started_at: datetime.datetime
+    ended_at: datetime.datetime
+    inputs: dict[str, list[Artifact]]
+    outputs: dict[str, list[Artifact]]
+    properties: dict[str, Any]
+
+
+class Store:
+    """A metadata store, read only."""
+
+    def __init__(self, file: Path) -> None:
+        """Opens the sqlite file of a root."""
+        connection = mlmd.ConnectionConfig()
+        connection.sqlite.filename_uri = str(file)
+        connection.sqlite.connection_mode = mlmd.SqliteMetadataSourceConfig.READONLY
+        self._store = MetadataStore(connection)
+
+    def run(self, run_id: str) -> dict[str, Execution]:
+        """Returns node -> its execution in a run, in the order in which they ran; nothing of an unknown run."""
+        context = self._store.get_context_by_type_and_name(RUN, run_id)
+        if context is None:
+            return {}
+        found = self._executions(self._store.get_executions_by_context(context.id))
+        return {execution.node: execution for execution in sorted(found, key=lambda execution: execution.id)}
+
+    def producer(self, artifact: Artifact) -> Execution | None:
+        """Returns the execution that made an artifact; not those that took it from the cache."""
+        made = [found for found in self._touching(artifact, mlmd.Event.OUTPUT) if found.state != "CACHED"]
+        return min(made, key=lambda execution: execution.id, default=None)
+
+    def consumers(self, artifact: Artifact) -> list[Execution]:
+        """Returns the executions that took an artifact as an input, the first one first."""
+        return sorted(self._touching(artifact, mlmd.Event.INPUT), key=lambda execution: execution.id)
+
+    def artifacts(self, kind: str) -> list[Artifact]:
+        """Returns all artifacts of a type, such as `PushedModel`, the oldest first."""
+        return sorted(
+            (_artifact(found) for found in self._store.get_artifacts_by_type(kind)), key=lambda found: found.id
+        )
+
+    def _touching(self, artifact: Artifact, kind: int) -> list[Execution]:
+        events = self._store.get_events_by_artifact_ids([artifact.id])
+        ids = {event.execution_id for event in events if event.type == kind}
+        return self._executions(self._store.get_executions_by_id(sorted(ids))) if ids else []
+
+    def _executions(self, found: Iterable[mlmd.Execution]) -> list[Execution]:
+        executions = list(found)
+        events = self._store.get_events_by_execution_ids([each.id for each in executions]) if executions else []
+        ids = sorted({event.artifact_id for event in events})
+        artifacts = {each.id: _artifact(each) for each in self._store.get_artifacts_by_id(ids)} if ids else {}
+        return [
+            self._execution(each, [e for e in events if e.execution_id == each.id], artifacts) for each in executions
+        ]
+
+    def _execution(
+        self, found: mlmd.Execution, events: list[mlmd.Event], artifacts: Mapping[int, Artifact]
+    ) -> Execution:
+        contexts = {context.type: context.name for context in self._store.get_contexts_by_execution(found.id)}
+        return Execution(
+            found.id,
+            node=contexts.get(NODE, "").rpartition(".")[2],
+            run=contexts.get(RUN, ""),
+            state=mlmd.Execution.State.Name(found.last_known_state),
+            started_at=_time(found.create_time_since_epoch),
+            ended_at=_time(found.last_update_time_since_epoch),
+            inputs=_by_key(events, artifacts, (mlmd.Event.INPUT, mlmd.Event.DECLARED_INPUT)),
+            outputs=_by_key(events, artifacts, (mlmd.Event.OUTPUT, mlmd.Event.DECLARED_OUTPUT)),
+            properties={**_properties(found.properties), **_properties(found.custom_properties)},
+        )
+
+
+def open_store(root: Path) -> Store | None:
+    """Returns the store of a root, or None where no run has made one."""
+    file = root / METADATA
+    return Store(file) if file.is_file() else None
+
+
+def _by_key(
+    events: Iterable[mlmd.Event], artifacts: Mapping[int, Artifact], kinds: tuple[int, ...]
+) -> dict[str, list[Artifact]]:
+    found: dict[str, list[Artifact]] = {}
+    for event in events:
+        if event.type in kinds and event.artifact_id in artifacts:
+            found.setdefault(event.path.steps[0].key, []).append(artifacts[event.artifact_id])
+    return found
+
+
+def _artifact(found: mlmd.Artifact) -> Artifact:
+    properties = {**_properties(found.properties), **_properties(found.custom_properties)}
+    return Artifact(found.id, found.type, found.uri, properties)
+
+
+def _properties(found: Mapping[str, mlmd.Value]) -> dict[str, Any]:
+    kinds = {name: value.WhichOneof("value") for name, value in found.items()}
+    return {name: getattr(found[name], kind) for name, kind in kinds.items() if kind}
+
+
+def _time(milliseconds: int) -> datetime.datetime:
+    return datetime.datetime.fromtimestamp(milliseconds / 1000, datetime.timezone.utc)
