@@ -19,7 +19,7 @@ from pipeline.fingerprint import digest_code
 from pipeline.row_metrics import NAME, RowMetrics
 from pipeline.serving_check import EXAMPLES
 from pipeline.slice_metrics import LOSS, ROWS, SHORTFALL, SLICED_SHORTFALL, RowMetricsConfig
-from pipeline.verdict import OVERALL, Check, bound_text, finite_or_none, number, value_or_text
+from pipeline.verdict import CANDIDATE, CHAMPION, OVERALL, Check, bound_text, finite_or_none, number, value_or_text
 
 # --- the question --------------------------------------------------------------------------------
 
@@ -118,10 +118,6 @@ def _at_most(worsening: float) -> config_pb2.GenericChangeThreshold:
 
 
 _BySlice = dict[str, dict[str, float]]
-
-
-CANDIDATE, CHAMPION = "candidate", "champion"
-"""Who predicts, in `metric_values`."""
 
 
 def metric_values(evaluation_uri: str) -> dict[str, dict[str, dict[str, float | None]]]:

@@ -12,6 +12,9 @@ from pipeline.contract import Range
 OVERALL = "overall"
 """Name of the slice that holds all rows."""
 
+CANDIDATE, CHAMPION = "candidate", "champion"
+"""Who predicts: the model of this run, and the one that it has to meet."""
+
 JUDGED_SPLIT = "eval"
 """The split that the gates judge a model on. Nothing is fitted to it, and no other is bounded."""
 

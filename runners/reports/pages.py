@@ -40,7 +40,9 @@ def figure(value: float | str | None) -> str:
         return "-"
     if isinstance(value, str):
         return value
-    if float(value).is_integer() and abs(value) < 1e15:
+    if abs(value) >= 1e15:
+        return number(value)
+    if float(value).is_integer():
         return f"{int(value):,}"
     return f"{value:,.0f}" if abs(value) >= 10_000 else number(float(f"{value:.4g}"))
 

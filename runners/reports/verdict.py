@@ -1,29 +1,111 @@
-"""The head of a report: the verdict in words, and what changed since the champion."""
+"""The head of a report: the verdict in words; what model, what data, how good, against what."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
+
 from markupsafe import Markup
 
-from pipeline.verdict import JUDGED_SPLIT, sentence
+from pipeline.contract import Metric, Range
+from pipeline.verdict import CHAMPION, JUDGED_SPLIT, OVERALL, bound_text, sentence
 from runners.reports.facts import Facts
 from runners.reports.pages import render
+from runners.reports.words import says
 
 WORDS = {
-    "pushed": ("Pushed", "passed the data gate, the serving gate and the model gate, and was pushed"),
-    "unchanged": ("Nothing new to push", "passed all gates; this very model is already pushed"),
-    "refused": ("Refused", "was refused; nothing was pushed"),
-    "failed": ("Failed", "ended by an error; nothing was pushed"),
-    "interrupted": ("Interrupted", "was interrupted before its end; nothing was pushed"),
-    "unfinished": ("Unfinished", "has no end on record: it is still going, or its process was killed"),
+    "pushed": ("Pushed", "passed the data gate, the serving gate and the model gate. It was pushed."),
+    "unchanged": ("Nothing new to push", "passed all gates. The same model is pushed already."),
+    "refused": ("Refused", "was refused. Nothing was pushed."),
+    "failed": ("Failed", "is not there, or was not judged: the run ended by an error. Nothing was pushed."),
+    "interrupted": ("Interrupted", "was not judged to the end: somebody stopped the run. Nothing was pushed."),
+    "unfinished": ("Unfinished", "has no verdict on record: the run is still going, or its process was killed."),
 }
+"""Outcome of a run -> the verdict, and what follows the name of the model."""
+
+MISSED_SHOWN = 5
+"""Missed bounds that the head names; all are in their sections."""
+
+State = Literal["passed", "refused", "not reached", "done", "not done"]
+
+
+class Gate(NamedTuple):
+    """What became of a gate, or of the push."""
+
+    name: str
+    state: State
+    says: str
+
+
+class Number(NamedTuple):
+    """A bounded metric of the eval split: what it is, and what it had to meet."""
+
+    name: str
+    what: str
+    value: float | None
+    bound: str
+    passed: bool | None
+    champion: float | None
 
 
 def section(facts: Facts) -> Markup:
-    """Returns the head: what the run came to and why, what model on what data, and its main numbers."""
+    """Returns the head of the report."""
     result = facts.result
-    word, says = WORDS[result.outcome]
+    word, told = WORDS[result.outcome]
     missed = [sentence(check) for check in result.checks if not check.passed]
-    bounded = result.settings.get("gates", {}).get("bounds", {})
-    metrics = result.metrics.get(JUDGED_SPLIT, {})
-    numbers = {name: metrics[name] for name in bounded if name in metrics}
-    return render("verdict.html", facts=facts, word=word, says=says, missed=missed, numbers=numbers)
+    return render(
+        "verdict.html",
+        facts=facts,
+        word=word,
+        told=told,
+        missed=missed[:MISSED_SHOWN],
+        more=len(missed[MISSED_SHOWN:]),
+        gates=[*_gates(facts), _push(facts)],
+        numbers=list(_numbers(facts)),
+        naive=says(facts.model.naive),
+        judged=JUDGED_SPLIT,
+    )
+
+
+def _gates(facts: Facts) -> Iterator[Gate]:
+    for name in ("data", "serving", "model"):
+        checks = [check for check in facts.result.checks if check.gate == name]
+        missed = sum(not check.passed for check in checks)
+        if missed:
+            yield Gate(f"{name} gate", "refused", f"missed {missed} of {len(checks)} bounds")
+        elif checks:
+            yield Gate(f"{name} gate", "passed", f"met all {len(checks)} bounds")
+        else:
+            yield Gate(f"{name} gate", "not reached", "not reached")
+
+
+def _push(facts: Facts) -> Gate:
+    pushed = facts.result.pushed
+    if not pushed:
+        return Gate("push", "not done", "nothing pushed")
+    version = pushed.rstrip("/").rpartition("/")[2]
+    return Gate("push", "done", f"version {version}" + (" (before)" if facts.result.outcome == "unchanged" else ""))
+
+
+def _numbers(facts: Facts) -> Iterator[Number]:
+    """Yields the bounded metrics that were measured."""
+    values = facts.result.metrics.get(JUDGED_SPLIT, {})
+    champion = facts.result.slices.get(CHAMPION, {}).get(OVERALL, {})
+    bounds = facts.result.settings.get("gates", {}).get("bounds", {})
+    for metric in (metric for metric in facts.model.metrics if metric.name in bounds and metric.name in values):
+        limits = Range(lower=bounds[metric.name].get("lower"), upper=bounds[metric.name].get("upper"))
+        met = _met(facts, metric)
+        yield Number(
+            metric.name,
+            says(metric.function),
+            values[metric.name],
+            bound_text(limits),
+            met,
+            champion.get(metric.name),
+        )
+
+
+def _met(facts: Facts, metric: Metric) -> bool | None:
+    """Whether all checks of a metric on all rows passed; None where the model gate was not reached."""
+    found = [check.passed for check in facts.result.checks if check.gate == "model" and check.metric == metric.name]
+    return all(found) if found else None
