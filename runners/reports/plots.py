@@ -18,7 +18,13 @@ WIDTH = 9.0
 
 _CYCLE = ("#1f6fb5", "#c7571a", "#2e8b57", "#8a4fb0", "#a67c00", "#6b7280")
 _INK, _PALE = "#010203", "#c9d1da"
-_COLOURS = {_INK: "currentColor", _PALE: "var(--line)", **{colour: f"var(--c{n})" for n, colour in enumerate(_CYCLE)}}
+_COLOURS = {
+    _INK: "currentColor",
+    "#000000": "currentColor",
+    "#ffffff": "var(--surface)",
+    _PALE: "var(--line)",
+    **{colour: f"var(--c{n})" for n, colour in enumerate(_CYCLE)},
+}
 """What matplotlib draws in -> what the page's style says."""
 
 _STYLE: dict[str, Any] = {

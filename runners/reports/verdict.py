@@ -10,7 +10,7 @@ from markupsafe import Markup
 from pipeline.contract import Metric, Range
 from pipeline.verdict import CHAMPION, JUDGED_SPLIT, OVERALL, bound_text, sentence
 from runners.reports.facts import Facts
-from runners.reports.pages import render
+from runners.reports.pages import count, render, seconds
 from runners.reports.words import says
 
 WORDS = {
@@ -62,9 +62,34 @@ def section(facts: Facts) -> Markup:
         more=len(missed[MISSED_SHOWN:]),
         gates=[*_gates(facts), _push(facts)],
         numbers=list(_numbers(facts)),
-        naive=says(facts.model.naive),
+        about=dict(_about(facts)),
         judged=JUDGED_SPLIT,
     )
+
+
+def _about(facts: Facts) -> Iterator[tuple[str, str]]:
+    """Yields what a newcomer asks first: on which data, judged on what, against what, when."""
+    result = facts.result
+    generated = " (generated: nothing in it is real)" if result.settings.get("data", {}).get("line") == "sample" else ""
+    unit = facts.ingestion.unit if facts.ingestion else "rows"
+    read = f", {count(result.counts['read'])} {unit} read" if "read" in result.counts else ""
+    yield (
+        "Data",
+        f"{result.data.get('file', 'unknown')}{generated}, digest {result.data.get('digest', 'unknown')}{read}",
+    )
+    rows = result.metrics.get(JUDGED_SPLIT, {}).get("rows")
+    if rows:
+        yield "Judged on", f"{count(rows)} rows of the {JUDGED_SPLIT} split, which training never saw"
+    yield "Against", f"{_champion(facts)}the naive rule: {says(facts.model.naive)}"
+    began = f", {result.started_at.replace('T', ' ').replace('+00:00', ' UTC')}" if result.started_at else ""
+    took = f", {seconds(result.seconds)}" if result.seconds else ""
+    yield "Run", f"{result.run_id}{began}{took}, pipeline {result.pipeline}"
+
+
+def _champion(facts: Facts) -> str:
+    if facts.result.champion:
+        return f"the champion, version {facts.result.champion.rstrip('/').rpartition('/')[2]}; "
+    return "no champion: this root had pushed none; " if facts.result.slices else ""
 
 
 def _gates(facts: Facts) -> Iterator[Gate]:

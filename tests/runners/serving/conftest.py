@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from browsing import Open, browser_path, browsing, opening
-from playwright.sync_api import Browser
 from serving_server import running
 from small_models import push_clv, push_colorizer
 
@@ -42,17 +40,3 @@ def colorizer_url(colorizer_destination: Path) -> Iterator[str]:
     """Address of a server of pictures, with default settings."""
     with running(colorizer_destination, find_model("colorizer")) as url:
         yield url
-
-
-@pytest.fixture(scope="module")
-def browser(request: pytest.FixtureRequest) -> Iterator[Browser]:
-    """A real browser. It keeps an event loop in this thread, so not for longer than a module."""
-    with browsing(browser_path(request.config.getoption("--browser"))) as started:
-        yield started
-
-
-@pytest.fixture
-def opened(browser: Browser) -> Iterator[Open]:
-    """Opens pages, which must not complain in their console."""
-    with opening(browser) as visit:
-        yield visit

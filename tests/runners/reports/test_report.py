@@ -1,0 +1,72 @@
+"""The report of each way in which a run can end, as a page: from records alone, where nothing else is there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from browsing import Open
+from recorded import record
+from report_page import looked_at, words
+
+from pipeline.verdict import Check
+from runners.reports.facts import gather
+from runners.reports.report import REPORT, report_of, write
+from runners.run import RunResult
+
+RUN = "20261101T120000.000001"
+MET = Check(gate="data", metric="schema anomalies", slice="train", bound="none", value="none", passed=True)
+BIASED = Check(
+    gate="model",
+    metric="future_bias",
+    bound="-0.25 .. 0.25",
+    value=-0.31,
+    shortfall=0.06,
+    passed=False,
+    note="a shop plans with the sum <of> the predictions",
+)
+METRICS = {"eval": {"rows": 353.0, "future_bias": -0.31, "future_gini": None}}
+
+
+def page_of(root: Path, result: RunResult) -> Path:
+    return write(gather(root, result.run_id))
+
+
+def test_a_refused_run_says_which_bound_was_missed_by_how_much_and_why(tmp_path: Path, opened: Open) -> None:
+    path = page_of(tmp_path, record(tmp_path, RUN, checks=[MET, BIASED], metrics=METRICS))
+    told = words(looked_at(opened, path))
+    assert told.startswith("Refused")
+    assert (
+        "future_bias on overall is -0.31, must be -0.25 .. 0.25 (missed by 0.06): a shop plans with the sum <of>"
+        in told
+    )
+    assert "data gate met all 1 bounds serving gate not reached model gate missed 1 of 1 bounds" in " ".join(
+        told.split()
+    )
+    assert "shop.csv, digest 0123456789abcdef" in told
+    assert "353 rows of the eval split" in told
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"outcome": "failed", "error": "Trainer: ValueError: <no> rows"}, "Trainer: ValueError: <no> rows"),
+        ({"outcome": "interrupted"}, "somebody stopped the run"),
+        ({"outcome": "unfinished"}, "its process was killed"),
+        ({"outcome": "unchanged", "pushed": "/elsewhere/clv-main/1761999999"}, "version 1761999999 (before)"),
+        ({"outcome": "pushed", "pushed": "gs://bucket/clv-main/1761999999"}, "version 1761999999"),
+        ({"rolled_back": "Version 3 was rolled back: version 2 serves."}, "version 2 serves"),
+        ({"settings": {}}, "Refused"),
+    ],
+)
+def test_each_end_of_a_run_is_told(tmp_path: Path, opened: Open, fields: dict[str, object], said: str) -> None:
+    assert said in words(looked_at(opened, page_of(tmp_path, record(tmp_path, RUN, **fields))))
+
+
+def test_a_report_that_cannot_be_made_does_not_fail_the_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    result = record(tmp_path, RUN)
+    assert report_of(tmp_path, RUN) == Path(result.folder) / REPORT
+    (Path(result.folder) / REPORT).unlink()
+    (Path(result.folder) / REPORT).mkdir()
+    assert report_of(tmp_path, RUN) is None
+    assert "The report could not be made" in caplog.text
