@@ -55,7 +55,7 @@ def run(
     """
     from runners import local, output, progress
     from runners.reports.report import report_of
-    from runners.run import prepare
+    from runners.run import RECORD, prepare
 
     with progress.without_traceback(as_json=as_json):
         contract = find_model(model)
@@ -65,7 +65,12 @@ def run(
             progress.view(console, quiet=quiet, as_json=as_json) as view,
         ):
             view.begin(prepared.heading)
-            result = local.execute(prepared, view.observe)
+            try:
+                result = local.execute(prepared, view.observe)
+            except UserError:
+                if (prepared.folder / RECORD).exists():
+                    view.report(report_of(prepared.root, prepared.run_id))
+                raise
             view.end(result)
             if result.outcome != "interrupted":  # Who presses Ctrl-C wants the end; `pipelines report` makes it then.
                 view.report(report_of(prepared.root, prepared.run_id))

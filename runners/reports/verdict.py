@@ -73,10 +73,8 @@ def _about(facts: Facts) -> Iterator[tuple[str, str]]:
     generated = " (generated: nothing in it is real)" if result.settings.get("data", {}).get("line") == "sample" else ""
     unit = facts.ingestion.unit if facts.ingestion else "rows"
     read = f", {count(result.counts['read'])} {unit} read" if "read" in result.counts else ""
-    yield (
-        "Data",
-        f"{result.data.get('file', 'unknown')}{generated}, digest {result.data.get('digest', 'unknown')}{read}",
-    )
+    file, digest = (result.data.get(name, "unknown") for name in ("file", "digest"))
+    yield "Data", f"{file}{generated}, digest {digest}{read}"
     rows = result.metrics.get(JUDGED_SPLIT, {}).get("rows")
     if rows:
         yield "Judged on", f"{count(rows)} rows of the {JUDGED_SPLIT} split, which training never saw"
