@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -60,8 +61,11 @@ def write(facts: Facts) -> Path:
 
 def report_of(root: Path, run: str) -> Path | None:
     """Writes the report of a run that has just ended; None, and a line in its log, if that is not possible."""
+    start = time.monotonic()
     try:
-        return write(gather(root, run))
+        path = write(gather(root, run))
+        logging.info("%s of %d bytes made in %.2f s", REPORT, path.stat().st_size, time.monotonic() - start)
+        return path
     except Exception:
         logging.exception("The report could not be made")
         return None

@@ -56,6 +56,16 @@ def test_a_run_without_data_pushes_the_sample(first: subprocess.CompletedProcess
         assert pq.read_metadata(folder / f"{split}.parquet").num_rows > 300
 
 
+def test_a_run_ends_in_its_report(first: subprocess.CompletedProcess[str], root: Path) -> None:
+    told = [line for line in first.stdout.splitlines() if line.startswith("Report: ")]
+    (report,) = root.glob("records/clv-sample-horizon_days-91/*/report.html")
+    assert told == [f"Report: {report}"]
+    before = report.read_text()
+    done = pipelines("report", "--no-open", "--root", root, cwd=root)
+    assert (done.returncode, done.stdout.strip()) == (0, f"Report: {report}")
+    assert report.read_text() == before, "made again from the metadata store, it is the same"
+
+
 def test_libraries_write_to_the_log_and_not_to_the_screen(first: subprocess.CompletedProcess[str], root: Path) -> None:
     assert first.stderr == ""
     assert "WARNING" not in first.stdout

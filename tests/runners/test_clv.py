@@ -15,6 +15,8 @@ import agreement
 import numpy as np
 import predicted
 import pytest
+from browsing import Open
+from report_page import looked_at, words
 from verdicts import refused
 
 from models.clv import MODEL, features
@@ -24,6 +26,9 @@ from pipeline.model_gate import metric_values
 from pipeline.push import verify
 from runners.local import execute
 from runners.ranking import ranked
+from runners.records import records
+from runners.reports.facts import gather
+from runners.reports.report import write
 from runners.run import RunResult, prepare
 
 CUTOFF = {"features": {"cutoff": "2011-09-01"}}
@@ -279,3 +284,32 @@ def test_a_date_of_another_century_is_refused_by_the_schema(root: Path, tmp_path
     assert check.bound == "INT, 0 .. 3660, in 100% of rows"
     assert str(check.value).startswith("INT, ")
     assert "36799" in check.note
+
+
+# --- reports -------------------------------------------------------------------------------------------
+
+
+def test_the_report_of_a_push_is_small_and_says_what_data_what_model_how_good_and_against_what(
+    pushed: dict[str, RunResult], root: Path, opened: Open
+) -> None:
+    path = write(gather(root, pushed["float-ids"].run_id))
+    assert path.stat().st_size < 5_000_000
+    told = " ".join(words(looked_at(opened, path)).split())
+    assert told.startswith("Pushed The model clv (customer lifetime value from shop transactions) passed")
+    assert "online_retail.csv.gz" in told
+    assert "541,909 rows read" in told
+    assert "353 rows of the eval split" in told
+    assert "the naive rule: Predicts the total as past + past x horizon / max(tenure, horizon)." in told
+    assert "future_mae_vs_naive" in told
+
+
+@pytest.mark.usefixtures("pushed")
+@pytest.mark.parametrize("gate", ["data", "serving", "model"])
+def test_the_report_of_a_refusal_names_the_bound_first(root: Path, opened: Open, gate: str) -> None:
+    missed = [(run, check) for run in records(root) for check in run.checks if not check.passed and check.gate == gate]
+    assert missed, f"no run of this file was refused by the {gate} gate"
+    result, check = missed[-1]
+    told = " ".join(words(looked_at(opened, write(gather(root, result.run_id)))).split())
+    assert told.startswith("Refused")
+    assert " ".join(f"{gate} gate: {check.metric} on {check.slice} is".split()) in told
+    assert f"{gate} gate missed" in told
