@@ -1,0 +1,231 @@
+"""The model card: a page of Markdown beside a pushed model that says what people have to know before they use it.
+
+A pure function of the version's manifest. What comes from outside, such as the name of a file, is escaped: it is text
+in the card, never markup. The sections follow Mitchell et al. 2019, "Model Cards for Model Reporting", FAT* 2019.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from pipeline.contract import Bound
+from pipeline.fingerprint import digest_bytes
+from pipeline.push.manifest import MANIFEST_FILE, Manifest
+from pipeline.verdict import JUDGED_SPLIT, OVERALL, bound_text
+
+CARD_FILE = "assets.extra/model_card.md"
+UNKNOWN_LICENCE = "That of the data's owner, which the pipeline does not know: ask before you pass the model on."
+_BETTER = {"lower": "lower", "higher": "higher", "zero": "near 0"}
+_ROWS = "rows"
+
+
+def with_card(manifest: Manifest) -> Manifest:
+    """Returns the manifest of a version with its card among the files."""
+    digest = digest_bytes(write_card(manifest).encode())
+    return manifest.model_copy(update={"files": {**manifest.files, CARD_FILE: digest}})
+
+
+def written(manifest: Manifest) -> dict[str, str]:
+    """Returns name in the version's folder -> content, of the texts that a push writes beside the model."""
+    return {CARD_FILE: write_card(manifest), MANIFEST_FILE: manifest.text()}
+
+
+def write_card(manifest: Manifest) -> str:
+    """Returns the card of a version."""
+    title = manifest.said.title or manifest.model
+    parts = {
+        "Which model": _which(manifest),
+        "Intended use": [_text(manifest.said.use) or "The model's developers said nothing."],
+        "Limits": _limits(manifest),
+        "Data": _data(manifest),
+        "How good it is": _metrics(manifest),
+        "Against the naive rule": _naive(manifest),
+        "Bounds that it met": _bounds(manifest),
+        "Made with": [*_table(("package", "version"), ((_text(k), _text(v)) for k, v in manifest.versions.items()))],
+    }
+    lines = [f"# Model card: {_text(title)}"]
+    for heading, content in parts.items():
+        lines += ["", f"## {heading}", "", *content]
+    return "\n".join(lines) + "\n"
+
+
+def _which(manifest: Manifest) -> Iterator[str]:
+    facts = {
+        "version": str(manifest.version),
+        "model": _code(manifest.model),
+        "pipeline": _code(manifest.pipeline),
+        "pushed": f"{_text(manifest.pushed_at)} (UTC) by run {_code(manifest.run or 'unknown')}",
+        "digest of the model": _code(manifest.model_digest),
+    }
+    yield from _table(("fact", "this version"), facts.items())
+    yield ""
+    yield "The file `manifest.json` beside this card has the digest of each file, and all settings of the run."
+
+
+def _limits(manifest: Manifest) -> Iterator[str]:
+    if not manifest.said.limits:
+        yield "The model's developers said nothing. That does not mean that there are none."
+    for limit in manifest.said.limits:
+        yield f"- {_text(limit)}"
+
+
+# --- data ----------------------------------------------------------------------------------------------
+
+
+def _data(manifest: Manifest) -> Iterator[str]:
+    facts = {
+        "data line": _code(manifest.settings.get("data", {}).get("line", "unknown")),
+        **_raw(manifest),
+        "digest of the data as read": _code(manifest.data_digest or "unknown"),
+        "examples": _counts(manifest),
+        **{f"setting {_code(name)}": _code(value) for name, value in manifest.settings.get("features", {}).items()},
+        "licence of the data": _licence(manifest),
+    }
+    yield from _table(("fact", "data of this version"), facts.items())
+
+
+def _raw(manifest: Manifest) -> dict[str, str]:
+    found = manifest.ingested
+    if found is None:
+        return {"source": "not on record"}
+    left_out = (f", of which left out: {count:,} {_text(name)}" for name, count in found.left_out.items() if count)
+    return {
+        "source": ("generated sample, " if manifest.said.generated else "") + _code(found.source),
+        "digest of the source": _code(found.source_sha256),
+        f"{found.unit} read": f"{found.rows_read:,}",
+        f"{found.unit} usable": f"{found.rows_usable:,}{''.join(left_out)}",
+        f"{found.unit} unusable": f"{found.quarantined:,}",
+    }
+
+
+def _counts(manifest: Manifest) -> str:
+    """Of the splits that were asked whole: of the training split, the gate asks a part."""
+    counted = {split: manifest.metrics[split].get(_ROWS) for split in manifest.naive if split in manifest.metrics}
+    told = [f"{_text(split)} {_number(rows)}" for split, rows in counted.items() if rows is not None]
+    return ", ".join(told) or "not on record"
+
+
+def _licence(manifest: Manifest) -> str:
+    if manifest.said.generated:
+        return "None is needed: the data are generated, and nobody is behind them."
+    public = manifest.said.dataset
+    known = public.get("sha256")
+    if known and manifest.ingested and manifest.ingested.source_sha256 == known:
+        return _text(f"{public['licence']}. The file is {public['title']}, from {public['homepage']}.")
+    return UNKNOWN_LICENCE
+
+
+# --- metrics -------------------------------------------------------------------------------------------
+
+
+def _metrics(manifest: Manifest) -> Iterator[str]:
+    names = [name for name in _first(manifest.metrics.values()) if name != _ROWS]
+    if not names:
+        yield "The serving gate left no record."
+        return
+    yield (
+        f"As a server answers. The gates judge the {JUDGED_SPLIT} split, on which nothing was fitted. Other splits are "
+        "shown, and gate nothing; of the training split, a part is asked."
+    )
+    yield ""
+    header = ("split", "slice", "rows", *(_heading(manifest, name) for name in names))
+    rows = ((split, where, values) for split, where, values in _measured(manifest))
+    yield from _table(header, ([split, where, *_numbers(values, (_ROWS, *names))] for split, where, values in rows))
+
+
+def _measured(manifest: Manifest) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    for split, values in manifest.metrics.items():
+        yield _text(split), OVERALL, values
+        for where, sliced in manifest.slices.get(split, {}).items():
+            if where != OVERALL:
+                yield _text(split), _text(where), sliced
+
+
+def _heading(manifest: Manifest, name: str) -> str:
+    better = _BETTER.get(manifest.said.better.get(name, ""))
+    return f"{_code(name)} ({better} is better)" if better else _code(name)
+
+
+def _naive(manifest: Manifest) -> Iterator[str]:
+    rule = f", {_code(manifest.said.naive)}" if manifest.said.naive else ""
+    yield f"A rule of thumb that needs no training{rule}. A model that does not beat it is not worth its upkeep."
+    yield ""
+    if not manifest.naive:
+        yield "How it would have done is not on record."
+        return
+    names = [name for name in _first(manifest.naive.values()) if name != _ROWS]
+    splits = [split for split in manifest.naive if split in manifest.metrics]
+    header = ("metric", *(f"{_text(split)}: {who}" for split in splits for who in ("model", "naive rule")))
+    yield from _table(header, ([_heading(manifest, name), *_against(manifest, splits, name)] for name in names))
+
+
+def _against(manifest: Manifest, splits: Iterable[str], name: str) -> Iterator[str]:
+    for split in splits:
+        yield from (_number(found[split].get(name)) for found in (manifest.metrics, manifest.naive))
+
+
+def _bounds(manifest: Manifest) -> Iterator[str]:
+    if not manifest.bounds:
+        yield "There was none."
+        return
+    yield f"On the {JUDGED_SPLIT} split. Without any of these, this version would not exist."
+    yield ""
+    header = ("metric", "bound", "this model", "bound on each slice", "against the champion", "why")
+    yield from _table(header, (_bound(manifest, name, told) for name, told in manifest.bounds.items()))
+
+
+def _bound(manifest: Manifest, name: str, told: Mapping[str, Any]) -> list[str]:
+    bound = Bound.model_validate({"reason": "no reason on record", **told})
+    return [
+        _code(name),
+        _text(bound_text(bound)),
+        _number((manifest.metrics.get(JUDGED_SPLIT) or {}).get(name)),
+        _text(bound_text(bound.slices)) if bound.slices else "-",
+        "-" if bound.worsening is None else f"at most {_number(bound.worsening)} worse",
+        _text(bound.reason),
+    ]
+
+
+def _first(found: Iterable[Mapping[str, Any]]) -> Iterable[str]:
+    return next(iter(found), {})
+
+
+def _numbers(values: Mapping[str, Any], names: Sequence[str]) -> list[str]:
+    return [_number(values.get(name)) for name in names]
+
+
+def _number(value: float | None) -> str:
+    """Four significant digits, or the whole number."""
+    if value is None:
+        return "undefined"
+    if abs(value) >= 10_000 or float(value).is_integer():
+        return f"{value:,.0f}"
+    return f"{value:.4g}"
+
+
+# --- Markdown ------------------------------------------------------------------------------------------
+
+
+def _table(header: Sequence[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:
+    """A table of GitHub's Markdown, whose cells end at a pipe even within code."""
+    for cells in (header, ["---"] * len(header), *rows):
+        yield "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
+
+
+def _text(value: object) -> str:
+    """Text as it stands, in one line: nothing in it is markup."""
+    return re.sub(r"([\\`*_\[\]<>&~#])", r"\\\1", _flat(value))
+
+
+def _code(value: object) -> str:
+    """Text as code; the fence is longer than any run of backticks in it."""
+    flat = _flat(value)
+    fence = "`" * (max((len(run) for run in re.findall("`+", flat)), default=0) + 1)
+    edge = " " if flat.startswith("`") or flat.endswith("`") else ""
+    return f"{fence}{edge}{flat}{edge}{fence}" if flat else "-"
+
+
+def _flat(value: object) -> str:
+    return " ".join(str(value).split())
