@@ -31,11 +31,13 @@ class Latency(BaseModel):
 
     Attributes:
       first_s: of the very first answer, a batch, for which TensorFlow prepares the graph. It is not in `batch`.
+      batch_rows: rows of the largest batch.
       batch: of batches.
       alone: of single rows.
     """
 
     first_s: float
+    batch_rows: int
     batch: Timing
     alone: Timing
 
@@ -46,9 +48,11 @@ class Clock:
     def __init__(self) -> None:
         self._batches: list[float] = []
         self._alone: list[float] = []
+        self._rows = 0
 
-    def batch(self, ask: Callable[[], Asked]) -> Callable[[], Asked]:
-        """Returns what asks about a batch, timed."""
+    def batch(self, ask: Callable[[], Asked], rows: int) -> Callable[[], Asked]:
+        """Returns what asks about so many rows at once, timed."""
+        self._rows = max(rows, self._rows)
         return _timed(ask, self._batches)
 
     def alone(self, ask: Callable[[], Asked]) -> Callable[[], Asked]:
@@ -60,7 +64,7 @@ class Clock:
         first, *batches = self._batches or [0.0]
         if not batches or not self._alone:
             return None
-        return Latency(first_s=first, batch=_timing(batches), alone=_timing(self._alone))
+        return Latency(first_s=first, batch_rows=self._rows, batch=_timing(batches), alone=_timing(self._alone))
 
 
 def _timed(ask: Callable[[], Asked], seconds: list[float]) -> Callable[[], Asked]:

@@ -170,7 +170,8 @@ def _judge(spec: Spec, ask: Ask, ask_tf1: Ask, checks: list[Check], clock: Clock
     try:
         for batch in _read(spec, spec.judged):
             step = partial(_ask, ask, spec, first, batch)
-            served = _attempt(spec, "answers raw features", clock.batch(step), None if kept else checks)
+            timed = clock.batch(step, len(batch.records))
+            served = _attempt(spec, "answers raw features", timed, None if kept else checks)
             judged.bad += _not_finite(spec, served)
             kept.append(_attempt(spec, MEASURABLE, partial(_keep, spec, spec.judged, batch, served)))
             for metric, tolerance, way in _ways(spec, ask, ask_tf1, batch):
@@ -186,7 +187,7 @@ def _judge(spec: Spec, ask: Ask, ask_tf1: Ask, checks: list[Check], clock: Clock
 def _ask_again(spec: Spec, ask: Ask, batch: _Batch, served: Answer, judged: _Judged, clock: Clock) -> None:
     """Asks once more about all rows of a batch, now that the model is warm, and about some of them alone."""
     first = spec.requests[0]
-    _attempt(spec, "answers raw features", clock.batch(partial(_ask, ask, spec, first, batch)))
+    _attempt(spec, "answers raw features", clock.batch(partial(_ask, ask, spec, first, batch), len(batch.records)))
     for row in range(min(ALONE, len(batch.records))):
         only = slice(row, row + 1)
         one = _Batch({name: column[only] for name, column in batch.columns.items()}, batch.records[only])

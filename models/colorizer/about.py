@@ -8,8 +8,8 @@ ABOUT = About(
     use="Gives gray photos colours that look plausible, for people to look at: illustration, play, a first draft for "
     "somebody who colours by hand.",
     limits=(
-        "The colours are guessed, not found again: a gray photo does not say which colour a thing had. Not for evidence, "
-        "medicine, science or restoration; say of a coloured picture that it is one.",
+        "The colours are guessed, not found again: a gray photo does not say which colour a thing had. Not for "
+        "evidence, medicine, science or restoration; say of a coloured picture that it is one.",
         "It is paler than the truth. Trained on a few hundred photos, its error is about that of one constant tint on "
         "every picture: compare with the naive rule below.",
         "It sees each picture squashed to a small square, so small things get no colour of their own. Brightness and "

@@ -17,7 +17,7 @@ from pipeline.verdict import JUDGED_SPLIT, OVERALL, bound_text
 
 CARD_FILE = "assets.extra/model_card.md"
 UNKNOWN_LICENCE = "That of the data's owner, which the pipeline does not know: ask before you pass the model on."
-_BETTER = {"lower": "lower", "higher": "higher", "zero": "near 0"}
+_BETTER = {"lower": "lower is better", "higher": "higher is better", "zero": "the nearer to 0, the better"}
 _ROWS = "rows"
 
 
@@ -102,7 +102,7 @@ def _raw(manifest: Manifest) -> dict[str, str]:
 
 def _counts(manifest: Manifest) -> str:
     """Of the splits that were asked whole: of the training split, the gate asks a part."""
-    counted = {split: manifest.metrics[split].get(_ROWS) for split in manifest.naive if split in manifest.metrics}
+    counted = {split: found.get(_ROWS) for split, found in _splits(manifest).items() if split in manifest.naive}
     told = [f"{_text(split)} {_number(rows)}" for split, rows in counted.items() if rows is not None]
     return ", ".join(told) or "not on record"
 
@@ -121,31 +121,38 @@ def _licence(manifest: Manifest) -> str:
 
 
 def _metrics(manifest: Manifest) -> Iterator[str]:
-    names = [name for name in _first(manifest.metrics.values()) if name != _ROWS]
+    names = [name for name in _first(_splits(manifest).values()) if name != _ROWS]
     if not names:
         yield "The serving gate left no record."
         return
     yield (
-        f"As a server answers. The gates judge the {JUDGED_SPLIT} split, on which nothing was fitted. Other splits are "
-        "shown, and gate nothing; of the training split, a part is asked."
+        f"As a server answers. The gates judge the {JUDGED_SPLIT} split, to which nothing was fitted. Other splits are "
+        "shown, and gate nothing; of a large training split, a part was asked."
     )
     yield ""
-    header = ("split", "slice", "rows", *(_heading(manifest, name) for name in names))
-    rows = ((split, where, values) for split, where, values in _measured(manifest))
-    yield from _table(header, ([split, where, *_numbers(values, (_ROWS, *names))] for split, where, values in rows))
+    yield from _directions(manifest, names)
+    rows = ([split, where, *_numbers(found, (_ROWS, *names))] for split, where, found in _measured(manifest))
+    yield from _table(("split", "slice", "rows", *map(_code, names)), rows)
+
+
+def _splits(manifest: Manifest) -> dict[str, Mapping[str, Any]]:
+    """What was measured, by split; older manifests may hold other things besides."""
+    return {split: found for split, found in manifest.metrics.items() if isinstance(found, Mapping)}
 
 
 def _measured(manifest: Manifest) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
-    for split, values in manifest.metrics.items():
+    for split, values in _splits(manifest).items():
         yield _text(split), OVERALL, values
         for where, sliced in manifest.slices.get(split, {}).items():
             if where != OVERALL:
                 yield _text(split), _text(where), sliced
 
 
-def _heading(manifest: Manifest, name: str) -> str:
-    better = _BETTER.get(manifest.said.better.get(name, ""))
-    return f"{_code(name)} ({better} is better)" if better else _code(name)
+def _directions(manifest: Manifest, names: Sequence[str]) -> Iterator[str]:
+    for better, words in _BETTER.items():
+        if named := ", ".join(_code(name) for name in names if manifest.said.better.get(name) == better):
+            yield f"- {words}: {named}"
+    yield ""
 
 
 def _naive(manifest: Manifest) -> Iterator[str]:
@@ -156,9 +163,9 @@ def _naive(manifest: Manifest) -> Iterator[str]:
         yield "How it would have done is not on record."
         return
     names = [name for name in _first(manifest.naive.values()) if name != _ROWS]
-    splits = [split for split in manifest.naive if split in manifest.metrics]
+    splits = [split for split in manifest.naive if split in _splits(manifest)]
     header = ("metric", *(f"{_text(split)}: {who}" for split in splits for who in ("model", "naive rule")))
-    yield from _table(header, ([_heading(manifest, name), *_against(manifest, splits, name)] for name in names))
+    yield from _table(header, ([_code(name), *_against(manifest, splits, name)] for name in names))
 
 
 def _against(manifest: Manifest, splits: Iterable[str], name: str) -> Iterator[str]:
@@ -170,7 +177,9 @@ def _bounds(manifest: Manifest) -> Iterator[str]:
     if not manifest.bounds:
         yield "There was none."
         return
-    yield f"On the {JUDGED_SPLIT} split. Without any of these, this version would not exist."
+    least = manifest.settings.get("gates", {}).get("min_slice_rows")
+    slices = f" Those on slices hold from {least} rows." if least else ""
+    yield f"On the {JUDGED_SPLIT} split. Had it missed one of these, it would not have been pushed.{slices}"
     yield ""
     header = ("metric", "bound", "this model", "bound on each slice", "against the champion", "why")
     yield from _table(header, (_bound(manifest, name, told) for name, told in manifest.bounds.items()))
@@ -181,7 +190,7 @@ def _bound(manifest: Manifest, name: str, told: Mapping[str, Any]) -> list[str]:
     return [
         _code(name),
         _text(bound_text(bound)),
-        _number((manifest.metrics.get(JUDGED_SPLIT) or {}).get(name)),
+        _number(_splits(manifest).get(JUDGED_SPLIT, {}).get(name)),
         _text(bound_text(bound.slices)) if bound.slices else "-",
         "-" if bound.worsening is None else f"at most {_number(bound.worsening)} worse",
         _text(bound.reason),
@@ -215,8 +224,8 @@ def _table(header: Sequence[str], rows: Iterable[Iterable[str]]) -> Iterator[str
 
 
 def _text(value: object) -> str:
-    """Text as it stands, in one line: nothing in it is markup."""
-    return re.sub(r"([\\`*_\[\]<>&~#])", r"\\\1", _flat(value))
+    """Text as it stands, in one line: nothing in it is markup. A `<` before anything but a letter, / ! or ? is none."""
+    return re.sub(r"([\\`*_\[\]&~#]|<(?=[A-Za-z/!?]))", r"\\\1", _flat(value))
 
 
 def _code(value: object) -> str:
