@@ -45,9 +45,7 @@ _CHANGED = "Careful: this page is not as it was when the model was pushed. It li
 def _missing(facts: Facts) -> str:
     if facts.manifest is None:
         return "The version is not on this machine any more, and neither is its model card:"
-    return (
-        "This version was pushed before there were model cards; the next push of another model writes one. Looked for:"
-    )
+    return "This version was pushed before there were model cards. The next new model is pushed with one. Looked for:"
 
 
 def as_html(text: str) -> Markup:

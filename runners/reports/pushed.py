@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,17 +59,13 @@ def _asked(facts: Facts, checks: Sequence[Check]) -> str:
     compared = [check for check in checks if " = " in check.metric and isinstance(check.value, float)]
     ways = 1 + sum(not check.metric.startswith("one row") for check in compared)
     rows = (facts.result.metrics.get(JUDGED_SPLIT) or {}).get("rows")
-    words = (
-        "A fresh process, in which nothing of the training was left, loaded the saved model and asked it as a server "
+    began = "A fresh process, in which nothing of the training was left, loaded the saved model as a server will"
+    if not compared or rows is None:
+        return f"{began}. What was tried then, until it was refused, is below."
+    asked = (
+        f"{count(rows)} rows of the {JUDGED_SPLIT} split, each in {ways} ways, which is {count(rows * ways)} answers"
     )
-    words += "will." if not compared else f"will: {_of(rows)} of the {JUDGED_SPLIT} split, each in {ways} ways"
-    if compared and rows:
-        words += f", which is {count(rows * ways)} answers"
-    return f"{words}.".replace("..", ".") + _furthest(compared)
-
-
-def _of(rows: float | None) -> str:
-    return "the rows" if rows is None else f"{count(rows)} rows"
+    return f"{began}, and asked about {asked}.{_furthest(compared)}"
 
 
 def _furthest(compared: Sequence[Check]) -> str:
@@ -146,23 +142,30 @@ def _says(facts: Facts, found: Latency) -> str:
 
 def _push(facts: Facts, path: str) -> dict[str, Any]:
     """What the template says of the version that holds this run's model."""
-    manifest = facts.manifest
     folder = None if is_bucket(path) else Path(path)
     there = folder is not None and folder.is_dir()
     sizes = _sizes(folder) if folder is not None and there else {}
+    known = facts.manifest.files if facts.manifest else {}
     return {
-        "path": path,
         "version": path.rstrip("/").rpartition("/")[2],
         "new": facts.result.outcome == "pushed",
-        "state": "in a bucket" if folder is None else "there" if there else "gone",
-        "size": _bytes(sum(sizes.values())),
-        "files": [
-            (name, _bytes(size), manifest.files.get(name, "-") if manifest else "-") for name, size in sizes.items()
-        ],
-        "manifest": manifest,
-        "manifest_path": f"{path}/{MANIFEST_FILE}" if MANIFEST_FILE in sizes else None,
-        "card_path": f"{path}/{CARD_FILE}" if CARD_FILE in sizes else None,
+        "state": "bucket" if folder is None else "there" if there else "gone",
+        "known": list(_known(facts, path, sizes)),
+        "files": [(name, _bytes(size), known.get(name, "-")) for name, size in sizes.items()],
     }
+
+
+def _known(facts: Facts, path: str, sizes: Mapping[str, int]) -> Iterator[tuple[str, str]]:
+    """Yields what is known of a version, each with its name."""
+    yield "folder", path
+    if facts.manifest:
+        yield "pushed", f"{facts.manifest.pushed_at} (UTC), by run {facts.manifest.run}"
+        yield "digest of the model", facts.manifest.model_digest
+    if sizes:
+        yield "size", f"{_bytes(sum(sizes.values()))} in {len(sizes)} files"
+    for name, file in (("manifest", MANIFEST_FILE), ("model card", CARD_FILE)):
+        if file in sizes:
+            yield name, f"{path}/{file}"
 
 
 def _sizes(folder: Path) -> dict[str, int]:
@@ -184,7 +187,7 @@ def _serves(facts: Facts) -> str:
     """Says which version serves while this page is made."""
     destination = _destination(facts)
     if is_bucket(destination):
-        return f"`pipelines models {facts.result.model}` says which version serves at {destination}."
+        return f"Which version serves at {destination}, pipelines models {facts.result.model} says."
     now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
     try:
         version = serving(destination)
