@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from html import unescape
 from pathlib import Path
+from typing import Any
 
 import gate_record
 import pytest
@@ -31,7 +32,7 @@ def version(tmp_path: Path) -> Path:
     return Path(publish(str(tmp_path / "pushed" / gate_record.PIPELINE), model, manifest).version.path)
 
 
-def section(root: Path, **changes: object) -> Markup:
+def section(root: Path, **changes: Any) -> Markup:
     found = card.section(gate_record.facts(root, **changes))
     assert found is not None
     return found
