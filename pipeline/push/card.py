@@ -90,21 +90,19 @@ def _raw(manifest: Manifest) -> dict[str, str]:
     found = manifest.ingested
     if found is None:
         return {"source": "not on record"}
-    left_out = (f", of which left out: {count:,} {_text(name)}" for name, count in found.left_out.items() if count)
+    left_out = [f"{count:,} {_text(name)}" for name, count in found.left_out.items() if count]
     return {
         "source": ("generated sample, " if manifest.said.generated else "") + _code(found.source),
         "digest of the source": _code(found.source_sha256),
         f"{found.unit} read": f"{found.rows_read:,}",
-        f"{found.unit} usable": f"{found.rows_usable:,}{''.join(left_out)}",
+        f"{found.unit} usable": f"{found.rows_usable:,}",
+        f"{found.unit} left out of these": ", ".join(left_out) or "0",
         f"{found.unit} unusable": f"{found.quarantined:,}",
     }
 
 
 def _counts(manifest: Manifest) -> str:
-    """Of the splits that were asked whole: of the training split, the gate asks a part."""
-    counted = {split: found.get(_ROWS) for split, found in _splits(manifest).items() if split in manifest.naive}
-    told = [f"{_text(split)} {_number(rows)}" for split, rows in counted.items() if rows is not None]
-    return ", ".join(told) or "not on record"
+    return ", ".join(f"{count:,} {_text(split)}" for split, count in manifest.examples.items()) or "not on record"
 
 
 def _licence(manifest: Manifest) -> str:
@@ -132,7 +130,7 @@ def _metrics(manifest: Manifest) -> Iterator[str]:
     yield ""
     yield from _directions(manifest, names)
     rows = ([split, where, *_numbers(found, (_ROWS, *names))] for split, where, found in _measured(manifest))
-    yield from _table(("split", "slice", "rows", *map(_code, names)), rows)
+    yield from _table(("split", "slice", "rows", *map(_code, names)), rows, words=2)
 
 
 def _splits(manifest: Manifest) -> dict[str, Mapping[str, Any]]:
@@ -165,7 +163,7 @@ def _naive(manifest: Manifest) -> Iterator[str]:
     names = [name for name in _first(manifest.naive.values()) if name != _ROWS]
     splits = [split for split in manifest.naive if split in _splits(manifest)]
     header = ("metric", *(f"{_text(split)}: {who}" for split in splits for who in ("model", "naive rule")))
-    yield from _table(header, ([_code(name), *_against(manifest, splits, name)] for name in names))
+    yield from _table(header, ([_code(name), *_against(manifest, splits, name)] for name in names), words=1)
 
 
 def _against(manifest: Manifest, splits: Iterable[str], name: str) -> Iterator[str]:
@@ -217,15 +215,17 @@ def _number(value: float | None) -> str:
 # --- Markdown ------------------------------------------------------------------------------------------
 
 
-def _table(header: Sequence[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:
-    """A table of GitHub's Markdown, whose cells end at a pipe even within code."""
-    for cells in (header, ["---"] * len(header), *rows):
+def _table(header: Sequence[str], rows: Iterable[Iterable[str]], words: int = 9) -> Iterator[str]:
+    """A table of GitHub's Markdown, whose cells end at a pipe even within code. After `words` columns come numbers."""
+    rule = ["---" if column < words else "---:" for column in range(len(header))]
+    for cells in (header, rule, *rows):
         yield "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
 
 
 def _text(value: object) -> str:
-    """Text as it stands, in one line: nothing in it is markup. A `<` before anything but a letter, / ! or ? is none."""
-    return re.sub(r"([\\`*_\[\]&~#]|<(?=[A-Za-z/!?]))", r"\\\1", _flat(value))
+    """Text as it stands, in one line: nothing in it is markup. Neither is `a_b`, nor a `<` before a space or an =."""
+    markup = r"([\\`*\[\]&~#]|<(?![ =])|(?<![^\W_])_|_(?![^\W_]))"
+    return re.sub(markup, r"\\\1", _flat(value))
 
 
 def _code(value: object) -> str:

@@ -20,8 +20,8 @@ from pipeline.fingerprint import digest_file, digest_folder
 MANIFEST_FILE = "assets.extra/manifest.json"
 METRICS_FILE, SLICES_FILE, NAIVE_FILE = "metrics.json", "slices.json", "naive.json"
 """Where the serving gate leaves the metrics that it measured, beside its InfraBlessing."""
-INGESTION_FILE = "ingestion.json"
-"""Where it leaves what became of the raw data (`pipeline.ingestion.raw.RawReport`)."""
+INGESTION_FILE, EXAMPLES_FILE = "ingestion.json", "examples.json"
+"""Where it leaves what became of the raw data (`pipeline.ingestion.raw.RawReport`), and split -> examples."""
 _PACKAGES = ("tfx", "tensorflow", "tfx-pipelines")
 
 
@@ -99,6 +99,7 @@ class Manifest(Told):
       slices: judged split -> slice -> metric -> value.
       naive: as `metrics`, had the naive rule been the model.
       ingested: what became of the raw data, if that is known.
+      examples: split -> how many there are.
       versions: of Python and packages.
       version: number of the version; 0 in a draft.
       pushed_at: UTC, ISO 8601; empty in a draft.
@@ -112,6 +113,7 @@ class Manifest(Told):
     slices: dict[str, Any] = {}
     naive: dict[str, Any] = {}
     ingested: Ingested | None = None
+    examples: dict[str, int] = {}
     versions: dict[str, str]
     version: int = 0
     pushed_at: str = ""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -17,7 +15,6 @@ from pipeline.push.card import CARD_FILE
 from runners.reports.facts import Facts
 from runners.reports.pages import render
 
-_NUMBER = re.compile(r"-?[0-9][0-9,.]*(e[-+]?[0-9]+)?")
 _NO_MARKUP = ("html_block", "html_inline", "image", "link", "autolink", "reference")
 """What is not read as Markdown: a card has none of it, and what somebody put there later must not reach out."""
 
@@ -52,11 +49,9 @@ def as_html(text: str) -> Markup:
     """Returns a card as a part of the report, below its headings; the card's own title is left out."""
     markdown = MarkdownIt("commonmark", {"html": False}).enable("table").disable(_NO_MARKUP)
     tokens = list(_lowered(markdown.parse(text)))
-    for before, token in itertools.pairwise(tokens):
-        if before.type == "td_open" and _NUMBER.fullmatch(token.content):
-            before.attrSet("class", "number")
-        if before.type == "th_open":
-            before.attrSet("scope", "col")
+    for token in tokens:
+        if token.type == "th_open":
+            token.attrSet("scope", "col")
     return Markup(markdown.renderer.render(list(_scrolling(tokens)), markdown.options, {}))
 
 

@@ -15,7 +15,7 @@ from pipeline.latency import LATENCY_FILE, Latency, Timing
 from pipeline.push import MANIFEST_FILE, is_bucket
 from pipeline.push.card import CARD_FILE
 from pipeline.push.serving_version import serving
-from pipeline.verdict import JUDGED_SPLIT, Check, number, sentence
+from pipeline.verdict import JUDGED_SPLIT, Check, sentence
 from runners.reports.exhibits import show
 from runners.reports.facts import Facts
 from runners.reports.pages import count, figure, render, seconds
@@ -76,8 +76,8 @@ def _furthest(compared: Sequence[Check]) -> str:
     if not worst.value:
         return " All ways gave the very same answers."
     return (
-        f" The greatest relative difference between two answers to the same rows, against what is tolerated, was "
-        f"{number(worst.value)} of {number(_bound(worst))}: {_words(worst.metric)}."
+        f" The greatest relative difference between two answers to the same rows was {figure(worst.value)}, where "
+        f"{figure(_bound(worst))} is tolerated ({_words(worst.metric)})."
     )
 
 

@@ -121,6 +121,7 @@ def test_a_pushed_model_has_a_card_with_the_evaluators_numbers_by_slice(three_ru
     assert manifest.naive["eval"]["relative_mae"] == pytest.approx(1)
     assert manifest.ingested
     assert (manifest.ingested.rows_read, manifest.said.generated) == (600, True)
+    assert manifest.examples["eval"] == manifest.metrics["eval"]["rows"]
     card = (version / CARD_FILE).read_text()
     assert "| eval | band=rare | 3 |" in card
     assert "None is needed: the data are generated" in card

@@ -44,6 +44,7 @@ def manifest(*, source: str = "shop.csv", said: Said | None = None, **changes: A
             "test": {"rows": 339.0, "mae": 460.0, "future_gini": None},
         },
         "slices": {"eval": {"overall": {"rows": 353.0}, "frequency_band=2-3": {"rows": 99.0, "mae": 123456.7}}},
+        "examples": {"train": 2638, "eval": 353, "test": 339},
         "naive": {"eval": {"rows": 353.0, "mae": 542.0, "future_gini": 0.4181}},
         "ingested": Ingested(
             unit="rows",
@@ -90,9 +91,9 @@ def test_a_card_says_what_people_have_to_know() -> None:
     assert (which["version"], which["model"], which["digest of the model"]) == ("1795283159", "clv", "c" * 16)
     assert which["pushed"] == "2026-11-21T17:45:59+00:00 (UTC) by run 20261121T174459"
     assert (data["data line"], data["source"], data["rows read"]) == ("main", "shop.csv", "541,909")
-    assert data["rows usable"] == "541,900, of which left out: 135,080 no customer id"
+    assert (data["rows usable"], data["rows left out of these"]) == ("541,900", "135,080 no customer id")
     assert (data["digest of the data as read"], data["setting cutoff"]) == ("d" * 16, "2011-09-01")
-    assert data["examples"] == "eval 353"
+    assert data["examples"] == "2,638 train, 353 eval, 339 test"
     assert ["tfx", "1.21.0"] in found["Made with"]
 
 
@@ -155,6 +156,7 @@ FOREIGN = [
     "a`|`b``c",
     r"c:\|d|\\",
     "![p](http://h/p.png) [l](javascript:x) *e* _u_ &lt; <http://h>",
+    "__a__ _b_ c_d *",
     "two\nlines\n\n# heading | x",
 ]
 
@@ -224,7 +226,7 @@ def test_a_version_of_before_there_were_cards_is_whole_and_is_not_pushed_again(
     version = Path(push(destination, model).version.path)
     (version / CARD_FILE).unlink()
     told = recorded(version)
-    fresh = {"said", "slices", "naive", "ingested"}
+    fresh = {"said", "slices", "naive", "ingested", "examples"}
     old = told.model_copy(update={"files": {name: one for name, one in told.files.items() if name != CARD_FILE}})
     (version / "assets.extra" / "manifest.json").write_text(old.model_dump_json(exclude=fresh))
     assert verify(version).said == Said()

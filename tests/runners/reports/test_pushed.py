@@ -79,7 +79,7 @@ def seen(*arguments: Any, **changes: Any) -> Seen:
 def test_it_says_how_the_model_was_asked_and_how_far_apart_the_answers_were(tmp_path: Path, blessing: Path) -> None:
     found = seen(tmp_path, blessing=blessing, pushed=push(tmp_path))
     assert "asked about 353 rows of the eval split, each in 2 ways, which is 706 answers." in found.text
-    assert "against what is tolerated, was 2e-07 of 1e-05: asking with tf.Examples." in found.text
+    assert "the same rows was 2e-07, where 1e-05 is tolerated (asking with tf.Examples)." in found.text
     assert ["loading it as TensorFlow 2 does", "no error", "no error", "passed"] in found.rows
     assert ["asking with tf.Examples", "2e-07", "<= 1e-05", "passed"] in found.rows
 
