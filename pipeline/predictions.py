@@ -43,10 +43,12 @@ def describe(features: Mapping[str, NDArray[Any]], table: Table) -> pa.Table:
     return pa.table({name: _column(values) for name, values in {**features, **answers}.items()})
 
 
-def write(batches: Sequence[pa.Table], path: Path) -> None:
-    """Writes the rows of a split, given in batches of at least one, to a parquet file."""
+def write(batches: Sequence[pa.Table], path: Path) -> pa.Table:
+    """Writes the rows of a split, given in batches of at least one, to a parquet file, and returns them as one."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    parquet.write_table(pa.concat_tables(batches), path)
+    rows = pa.concat_tables(batches)
+    parquet.write_table(rows, path)
+    return rows
 
 
 def _column(values: NDArray[Any]) -> pa.Array:

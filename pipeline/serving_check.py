@@ -20,12 +20,23 @@ from pydantic import BaseModel, ConfigDict
 
 from pipeline import predictions
 from pipeline.contract import Request, load
-from pipeline.slice_metrics import RowMetricsConfig, Table, concatenate, evaluate, tabulate
+from pipeline.latency import Clock, Latency
+from pipeline.slice_metrics import (
+    RowMetricsConfig,
+    Table,
+    concatenate,
+    evaluate,
+    evaluate_slices,
+    tabulate,
+    tabulate_naive,
+)
 from pipeline.verdict import Check, at_most, finite_or_none
 
 EXAMPLES = "serving_examples"
 BATCH = 64
 """Rows that are asked at once: so many pictures of 256 x 256 take .1 GB, and are in memory a dozen times."""
+ALONE = 10
+"""Rows that are asked once more, each alone."""
 ONE_ROW = "one row = many rows"
 MEASURABLE = "answers can be measured"
 TF1 = "TensorFlow 1 style"
@@ -46,6 +57,7 @@ class Spec(BaseModel):
       label, prediction: as in the contract.
       metrics: what is recomputed from the served answers.
       described: features that are written of each row, beside its answers.
+      slices: those of them by whose values the judged split's metrics are sliced.
       predictions: folder that receives `<split>.parquet`, see `pipeline.predictions`.
       judged: the split whose rows are asked through every loader; the others give metrics only.
       sampled: split -> rows at most that are asked, evenly chosen.
@@ -63,6 +75,7 @@ class Spec(BaseModel):
     prediction: str
     metrics: RowMetricsConfig
     described: tuple[str, ...]
+    slices: tuple[str, ...] = ()
     predictions: str
     judged: str
     sampled: dict[str, int] = {}
@@ -70,10 +83,21 @@ class Spec(BaseModel):
 
 
 class Report(BaseModel):
-    """What came of it: the checks, and each split's metrics recomputed from served answers (None: undefined)."""
+    """What came of it.
+
+    Attributes:
+      checks: what was tried.
+      metrics: split -> metric -> value, recomputed from served answers; None where it is undefined.
+      slices: the judged split -> slice -> metric -> value.
+      naive: split -> metric -> value, had the naive rule been the model; of splits that are asked whole.
+      latency: how long answers took; None where there were none.
+    """
 
     checks: list[Check]
     metrics: dict[str, dict[str, float | None]]
+    slices: dict[str, dict[str, dict[str, float | None]]] = {}
+    naive: dict[str, dict[str, float | None]] = {}
+    latency: Latency | None = None
 
 
 class Refused(Exception):
@@ -92,9 +116,10 @@ class _Batch(NamedTuple):
 
 
 class _Kept(NamedTuple):
-    """What is kept of a batch that was asked: for the metrics, and for people."""
+    """What is kept of a batch that was asked: for the metrics, those of the naive rule, and for people."""
 
     table: Table
+    naive: Table | None
     described: pa.Table
 
 
@@ -126,46 +151,55 @@ def check_model(spec: Spec) -> Report:
 
     Memory grows by the numbers that are kept of a row, never by what it was asked with.
     """
-    checks: list[Check] = []
-    metrics: dict[str, dict[str, float | None]] = {}
+    report, clock = Report(checks=[], metrics={}), Clock()
     try:
-        ask = _attempt(spec, "loads, TensorFlow 2", lambda: _load_tf2(spec), checks)
-        ask_tf1 = _attempt(spec, f"loads, {TF1}", lambda: _load_tf1(spec.model), checks)
-        metrics[spec.judged] = _judge(spec, ask, ask_tf1, checks)
+        ask = _attempt(spec, "loads, TensorFlow 2", lambda: _load_tf2(spec), report.checks)
+        ask_tf1 = _attempt(spec, f"loads, {TF1}", lambda: _load_tf1(spec.model), report.checks)
+        _finish(spec, spec.judged, _judge(spec, ask, ask_tf1, report.checks, clock), report)
         for split in (split for split in spec.splits if split != spec.judged):
-            metrics[split] = _finish(spec, split, list(_asked(spec, ask, split)))
+            _finish(spec, split, list(_asked(spec, ask, split)), report)
     except Refused as refused:
-        checks.append(refused.check)
-    return Report(checks=checks, metrics=metrics)
+        report.checks.append(refused.check)
+    return report.model_copy(update={"latency": clock.read()})
 
 
-def _judge(spec: Spec, ask: Ask, ask_tf1: Ask, checks: list[Check]) -> dict[str, float | None]:
-    """Asks about every row of the judged split in every way; adds the checks, writes the rows, returns the metrics."""
+def _judge(spec: Spec, ask: Ask, ask_tf1: Ask, checks: list[Check], clock: Clock) -> list[_Kept]:
+    """Asks about every row of the judged split in every way; adds the checks, returns what is kept of the rows."""
     first, judged = spec.requests[0], _Judged()
     kept: list[_Kept] = []
     try:
         for batch in _read(spec, spec.judged):
             step = partial(_ask, ask, spec, first, batch)
-            served = _attempt(spec, "answers raw features", step, None if kept else checks)
+            timed = clock.batch(step, len(batch.records))
+            served = _attempt(spec, "answers raw features", timed, None if kept else checks)
             judged.bad += _not_finite(spec, served)
-            kept.append(_attempt(spec, MEASURABLE, partial(_keep, spec, batch, served)))
+            kept.append(_attempt(spec, MEASURABLE, partial(_keep, spec, spec.judged, batch, served)))
             for metric, tolerance, way in _ways(spec, ask, ask_tf1, batch):
                 judged.compare(metric, tolerance, served, _attempt(spec, metric, way))
             if len(kept) == 1:
-                one = _Batch({name: column[:1] for name, column in batch.columns.items()}, batch.records[:1])
-                alone = _attempt(spec, ONE_ROW, partial(_ask, ask, spec, first, one))
-                judged.compare(ONE_ROW, spec.tolerance, {name: a[:1] for name, a in served.items()}, alone)
+                _ask_again(spec, ask, batch, served, judged, clock)
     finally:
         if kept:
             checks += judged.checks(spec.judged)
-    return _finish(spec, spec.judged, kept)
+    return kept
+
+
+def _ask_again(spec: Spec, ask: Ask, batch: _Batch, served: Answer, judged: _Judged, clock: Clock) -> None:
+    """Asks once more about all rows of a batch, now that the model is warm, and about some of them alone."""
+    first = spec.requests[0]
+    _attempt(spec, "answers raw features", clock.batch(partial(_ask, ask, spec, first, batch), len(batch.records)))
+    for row in range(min(ALONE, len(batch.records))):
+        only = slice(row, row + 1)
+        one = _Batch({name: column[only] for name, column in batch.columns.items()}, batch.records[only])
+        alone = _attempt(spec, ONE_ROW, clock.alone(partial(_ask, ask, spec, first, one)))
+        judged.compare(ONE_ROW, spec.tolerance, {name: answer[only] for name, answer in served.items()}, alone)
 
 
 def _asked(spec: Spec, ask: Ask, split: str) -> Iterator[_Kept]:
     """Asks about the rows of a split in one way."""
     for batch in _read(spec, split):
         served = _attempt(spec, "answers raw features", partial(_ask, ask, spec, spec.requests[0], batch))
-        yield _attempt(spec, MEASURABLE, partial(_keep, spec, batch, served))
+        yield _attempt(spec, MEASURABLE, partial(_keep, spec, split, batch, served))
 
 
 def _ways(spec: Spec, ask: Ask, ask_tf1: Ask, batch: _Batch) -> Iterator[tuple[str, float, Callable[[], Answer]]]:
@@ -289,21 +323,32 @@ def _difference(answer: NDArray[Any], other: NDArray[Any] | None) -> float:
     return worst if np.isfinite(worst) else float("inf")
 
 
-def _keep(spec: Spec, batch: _Batch, served: Answer) -> _Kept:
+def _keep(spec: Spec, split: str, batch: _Batch, served: Answer) -> _Kept:
     features = {name: _numbers(batch.columns[name]) for name in spec.metrics.features()}
     label, prediction = _numbers(batch.columns[spec.label]), _numbers(served[spec.prediction])
     table = tabulate(spec.metrics, label, prediction, features)
-    return _Kept(table, predictions.describe({name: batch.columns[name] for name in spec.described}, table))
+    naive = None if split in spec.sampled else tabulate_naive(spec.metrics, label, features, table)
+    return _Kept(table, naive, predictions.describe({name: batch.columns[name] for name in spec.described}, table))
 
 
 def _numbers(column: NDArray[Any]) -> NDArray[Any]:
     return column if column.dtype.kind == "O" else column.astype(float)
 
 
-def _finish(spec: Spec, split: str, kept: Sequence[_Kept]) -> dict[str, float | None]:
-    """Writes the rows of a split that was asked, and returns its metrics."""
-    predictions.write([batch.described for batch in kept], Path(spec.predictions) / f"{split}.parquet")
-    values = evaluate(spec.metrics, concatenate([batch.table for batch in kept]))
+def _finish(spec: Spec, split: str, kept: Sequence[_Kept], report: Report) -> None:
+    """Writes the rows of a split that was asked, and reports its metrics."""
+    described = predictions.write([batch.described for batch in kept], Path(spec.predictions) / f"{split}.parquet")
+    table = concatenate([batch.table for batch in kept])
+    report.metrics[split] = _finite(evaluate(spec.metrics, table))
+    if naive := [batch.naive for batch in kept if batch.naive]:
+        report.naive[split] = _finite(evaluate(spec.metrics, concatenate(naive)))
+    if split == spec.judged:
+        features = {name: described.column(name).to_pylist() for name in spec.slices}
+        found = evaluate_slices(spec.metrics, table, features)
+        report.slices[split] = {name: _finite(values) for name, values in found.items()}
+
+
+def _finite(values: Mapping[str, float]) -> dict[str, float | None]:
     return {name: finite_or_none(value) for name, value in values.items()}
 
 

@@ -30,8 +30,10 @@ from pipeline import predictions, serving_check
 from pipeline.contract import Model, Settings
 from pipeline.fingerprint import digest_code
 from pipeline.gate import conclude
+from pipeline.ingestion.example_files import REPORT, read_counts
+from pipeline.latency import LATENCY_FILE
 from pipeline.model_gate import row_metrics_config
-from pipeline.push.manifest import METRICS_FILE
+from pipeline.push.manifest import EXAMPLES_FILE, INGESTION_FILE, METRICS_FILE, NAIVE_FILE, SLICES_FILE
 from pipeline.remote import local_file, local_folder, written_folder
 from pipeline.serving_check import Report, Spec
 from pipeline.serving_inputs import serving_inputs
@@ -117,7 +119,9 @@ class Executor(base_executor.BaseExecutor):  # type: ignore[misc]
         """Asks the model about every row of the eval split; see the base class for the arguments.
 
         Writes `checks.json`, `metrics.json` (split -> metric -> value) and `predictions/<split>.parquet` (see
-        `pipeline.predictions`) into the blessing's folder.
+        `pipeline.predictions`) into the blessing's folder; and for the model card `slices.json` (judged split ->
+        slice -> metric -> value), `naive.json` (as metrics, had the naive rule been the model), `latency.json`,
+        `examples.json` (split -> how many) and what ingestion reported of the raw data.
 
         Raises:
           GateRefusal: at least one check did not pass.
@@ -132,7 +136,22 @@ class Executor(base_executor.BaseExecutor):  # type: ignore[misc]
         io_utils.write_string_file(os.path.join(blessing.uri, name), "")
         blessing.set_int_custom_property("blessed", int(passed))
         io_utils.write_string_file(f"{blessing.uri}/{METRICS_FILE}", json.dumps(report.metrics, indent=1))
+        _write_for_card(report, single["examples"], blessing.uri)
         conclude(report.checks, blessing.uri)
+
+
+def _write_for_card(report: Report, examples: types.Artifact, blessing: str) -> None:
+    """Writes what no check is made of, for the model card and for reports."""
+    found = {
+        SLICES_FILE: report.slices,
+        NAIVE_FILE: report.naive,
+        EXAMPLES_FILE: read_counts(examples.mlmd_artifact),
+        LATENCY_FILE: report.latency and report.latency.model_dump(),
+    }
+    for name, content in found.items():
+        io_utils.write_string_file(f"{blessing}/{name}", json.dumps(content, indent=1))
+    if fileio.exists(f"{examples.uri}/{REPORT}"):
+        fileio.copy(f"{examples.uri}/{REPORT}", f"{blessing}/{INGESTION_FILE}")
 
 
 def _code(model: Model) -> set[str]:
@@ -206,6 +225,7 @@ class ServingGate(base_component.BaseComponent):  # type: ignore[misc]
             "requests": [request.model_dump(mode="json") for request in model.requests],
             "metrics": metrics.model_dump(mode="json"),
             "described": list(dict.fromkeys((*model.key, *model.slices, *metrics.kept(), *model.described))),
+            "slices": list(model.slices),
             "tolerance": settings.gates.serving_tolerance,
         }
         super().__init__(

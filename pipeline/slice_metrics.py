@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from pipeline.contract import Answers, Bound, Metric, Range, Rows, load
+from pipeline.verdict import OVERALL
 
 SHORTFALL = "/shortfall"
 SLICED_SHORTFALL = "/sliced_shortfall"
@@ -131,6 +132,37 @@ def evaluate(config: RowMetricsConfig, table: Table) -> dict[str, float]:
     return values
 
 
+def evaluate_slices(
+    config: RowMetricsConfig, table: Table, features: Mapping[str, Sequence[Any]]
+) -> dict[str, dict[str, float]]:
+    """Computes the metrics of all rows, and of the rows of each value of each feature.
+
+    Args:
+      config: what is computed.
+      table: the rows.
+      features: name -> its value in each row, [rows].
+
+    Returns:
+      Slice -> metric -> value. Slices are called as TFMA calls them: `overall`, `feature=value`.
+    """
+    found = {OVERALL: evaluate(config, table)}
+    for name, values in features.items():
+        column = np.array([str(value) for value in values], dtype=object)
+        for value in sorted(set(column)):
+            found[f"{name}={value}"] = evaluate(config, _chosen(table, column == value))
+    return found
+
+
+def tabulate_naive(
+    config: RowMetricsConfig, label: NDArray[Any], features: Mapping[str, NDArray[Any]], table: Table
+) -> Table:
+    """Returns a batch of rows as if the naive rule had been the model; see `tabulate`, which made `table` of them."""
+    if config.measure is None:
+        return table._replace(prediction=table.naive)
+    inputs = {name: features[name] for name in config.naive_features}
+    return tabulate(config, label, np.asarray(load(config.naive)(inputs, config.feature_settings)), features)
+
+
 def shortfall(bound: Range, value: float) -> float:
     """Returns the distance from a value to the bound that it misses: 0 if none, inf for NaN and infinity."""
     if not math.isfinite(value):
@@ -161,6 +193,11 @@ def _rows(config: RowMetricsConfig, table: Table) -> Rows:
     weight = table.features[config.weight] if config.weight else np.ones(len(table.label))
     _same_shape("a weight of the label's", weight.shape, table.label.shape[:1])
     return Rows(table.label, table.prediction, table.naive, weight, table.measures)
+
+
+def _chosen(table: Table, rows: NDArray[np.bool_]) -> Table:
+    features, measures = ({k: v[rows] for k, v in part.items()} for part in (table.features, table.measures))
+    return Table(table.label[rows], table.prediction[rows], table.naive[rows], features, measures)
 
 
 def _joined(parts: Sequence[Mapping[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:

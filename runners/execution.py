@@ -29,7 +29,7 @@ from pipeline.ingestion.pictures import PictureSet
 from pipeline.ingestion.raw import RawReport, RawTable
 from pipeline.ingestion.sql import render, split_queries
 from pipeline.model_gate import metric_values, read_checks
-from pipeline.push import Version, custom_config, versions
+from pipeline.push import Version, custom_config, say, versions
 from pipeline.push.executor import NEW, AtomicPushExecutor
 from pipeline.push.history import choice_or_none
 from pipeline.serving_gate import read_metrics
@@ -131,7 +131,8 @@ def ingestion(run: Run) -> DuckDBExampleGen | ImageExampleGen:
 
 def _push_config(run: Run, held: list[Version]) -> dict[str, Any]:
     """Names what the destination holds, so that a push is not taken from the cache after somebody emptied it."""
-    told = custom_config(run.model.name, run.settings, pipeline=run.pipeline, data_digest=run.raw.digest)
+    said = say(run.model, generated=run.generated)
+    told = custom_config(run.model.name, run.settings, pipeline=run.pipeline, data_digest=run.raw.digest, said=said)
     return {
         **told,
         "newest_version": held[-1].number if held else 0,

@@ -128,7 +128,7 @@ class RunResult(BaseModel):
 
 @dataclass
 class Run:
-    """A prepared run: data read and settings resolved, nothing executed yet."""
+    """A prepared run: data read and settings resolved, nothing executed yet. `generated`: it reads the sample."""
 
     model: Model
     settings: Settings
@@ -136,6 +136,7 @@ class Run:
     root: Path
     use_cache: bool = True
     run_id: str = field(default_factory=lambda: datetime.datetime.now().strftime("%Y%m%dT%H%M%S.%f"))
+    generated: bool = False
 
     @property
     def pipeline(self) -> str:
@@ -212,11 +213,11 @@ def prepare(
     settings = make_settings(model, line, *layers)
     path = data or sample(model, root)
     if not isinstance(model.source, Query):
-        return Run(model, settings, load_pictures(path), root, use_cache)
+        return Run(model, settings, load_pictures(path), root, use_cache, generated=data is None)
     written = settings.data if isinstance(settings.data, TableSettings) else TableSettings()
     raw = load_raw(path, model.source, root / "data", written)
     settings = load(model.source.resolve)(settings, ask(raw, model.source))
-    return Run(model, settings, raw, root, use_cache)
+    return Run(model, settings, raw, root, use_cache, generated=data is None)
 
 
 def make_root(root: Path) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from models.clv import features
+from models.clv.about import ABOUT
 from models.clv.dataset import DATASET
 from models.clv.settings import ClvSettings
 from models.clv.source import SOURCE
@@ -38,6 +39,7 @@ MODEL = Model(
     settings=ClvSettings,
     identity=("features.horizon_days",),
     dataset=DATASET,
+    about=ABOUT,
     page="models.clv:page.html",
     explanation=Explanation(
         output=features.TOTAL,

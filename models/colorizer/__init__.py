@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from models.colorizer import features
+from models.colorizer.about import ABOUT
 from models.colorizer.dataset import DATASET
 from models.colorizer.settings import ColorizerSettings
 from pipeline.contract import Command, Metric, Model, Pictures, Request
@@ -47,6 +48,7 @@ MODEL = Model(
     explanation="a colour picture is tens of thousands of numbers, each of which depends on thousands of gray pixels: "
     "an attribution would be a map for every pixel and colour, which no one number sums up",
     dataset=DATASET,
+    about=ABOUT,
     page="models.colorizer:page.html",
     commands=(
         Command(

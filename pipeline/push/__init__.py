@@ -11,19 +11,21 @@ from pathlib import Path
 
 from pipeline.contract import UserError
 from pipeline.push import local
-from pipeline.push.manifest import MANIFEST_FILE, Manifest, Told, custom_config, draft, verify
+from pipeline.push.manifest import MANIFEST_FILE, Manifest, Said, Told, custom_config, draft, say, verify
 from pipeline.push.version import LOCK_WAIT_S, MODEL_FILE, Pushed, Version
 
 __all__ = [
     "MANIFEST_FILE",
     "Manifest",
     "Pushed",
+    "Said",
     "Told",
     "Version",
     "custom_config",
     "draft",
     "is_bucket",
     "publish",
+    "say",
     "verify",
     "versions",
 ]

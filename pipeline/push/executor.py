@@ -20,7 +20,7 @@ from tfx.utils import io_utils, json_utils, proto_utils
 
 from pipeline.push import Manifest, Pushed, Told, draft, publish
 from pipeline.push.history import MODEL_URI
-from pipeline.push.manifest import METRICS_FILE
+from pipeline.push.manifest import EXAMPLES_FILE, INGESTION_FILE, METRICS_FILE, NAIVE_FILE, SLICES_FILE
 from pipeline.remote import local_folder
 
 NEW = "new"
@@ -73,9 +73,7 @@ class AtomicPushExecutor(executor.Executor):
     def _draft(self, input_dict: Artifacts, exec_properties: dict[str, Any], folder: Path) -> Manifest:
         config = json_utils.loads(exec_properties[standard_component_specs.CUSTOM_CONFIG_KEY])
         model = artifact_utils.get_single_instance(input_dict[standard_component_specs.MODEL_KEY])
-        return draft(
-            Told(**config["manifest"]), folder, run=self._run(), model_uri=model.uri, metrics=_metrics(input_dict)
-        )
+        return draft(Told(**config["manifest"]), folder, run=self._run(), model_uri=model.uri, **_measured(input_dict))
 
     def _run(self) -> str:
         """The run's id from the context, where it does not touch the cache key. Vertex gives only a task's id."""
@@ -96,11 +94,16 @@ def destination_of(exec_properties: dict[str, Any]) -> str:
     return str(destination.filesystem.base_directory)
 
 
-def _metrics(input_dict: Artifacts) -> dict[str, Any]:
+def _measured(input_dict: Artifacts) -> dict[str, Any]:
+    """Returns fields of the manifest, as the serving gate left them."""
     blessing = artifact_utils.get_single_instance(input_dict[standard_component_specs.INFRA_BLESSING_KEY])
-    file = f"{blessing.uri}/{METRICS_FILE}"
+    files = {"metrics": METRICS_FILE, "slices": SLICES_FILE, "naive": NAIVE_FILE, "examples": EXAMPLES_FILE}
+    found = {name: _read(f"{blessing.uri}/{file}") or {} for name, file in files.items()}
+    return {**found, "ingested": _read(f"{blessing.uri}/{INGESTION_FILE}")}
+
+
+def _read(file: str) -> Any:
     if not fileio.exists(file):
-        return {}
+        return None
     with fileio.open(file) as stream:
-        metrics: dict[str, Any] = json.load(stream)
-    return metrics
+        return json.load(stream)

@@ -18,11 +18,15 @@ from google.cloud import storage
 from google.cloud.storage.retry import DEFAULT_RETRY
 from pydantic import ValidationError
 
+from pipeline.push.card import with_card, written
 from pipeline.push.manifest import MANIFEST_FILE, Manifest
 from pipeline.push.version import LOCK_FILE, MODEL_FILE, Pushed, Version, busy, next_number, number_of, unwritable
 
 LEASE = timedelta(minutes=15)
 """Age at which a lock counts as left by a killed push. A push that takes longer stops before its version shows."""
+
+TYPES = {".json": "application/json", ".md": "text/markdown; charset=utf-8"}
+"""What browsers are told of the texts beside a model."""
 
 _POLL_S = 0.5
 _OURS = {"pushed-by": "pipeline.push"}
@@ -45,7 +49,7 @@ def publish(destination: str, model: Path, manifest: Manifest, wait_s: float) ->
             if complete and _digest(folder, complete[-1]) == manifest.model_digest:
                 return Pushed(complete[-1], new=False)
             number = next_number(_numbers(folder.blobs()))
-            _upload(folder, number, model, manifest.stamped(number), lock)
+            _upload(folder, number, model, with_card(manifest.stamped(number)), lock)
             return Pushed(folder.version(number), new=True)
 
 
@@ -152,12 +156,14 @@ def _digest(folder: _Folder, version: Version) -> str | None:
 
 
 def _upload(folder: _Folder, number: int, model: Path, manifest: Manifest, lock: storage.Blob) -> None:
-    """Uploads the model's files, then the manifest, then `saved_model.pb`; the client checks each by checksum."""
-    for name in sorted(manifest.files.keys() - {MODEL_FILE}):
+    """Uploads the model's files, card and manifest, then `saved_model.pb`; the client checks each by checksum."""
+    texts = written(manifest)
+    for name in sorted(manifest.files.keys() - {MODEL_FILE, *texts}):
         _new(folder, f"{number}/{name}").upload_from_filename(str(model / name), checksum="crc32c", retry=DEFAULT_RETRY)
-    _new(folder, f"{number}/{MANIFEST_FILE}").upload_from_string(
-        manifest.text(), content_type="application/json", checksum="crc32c", retry=DEFAULT_RETRY
-    )
+    for name, text in texts.items():
+        _new(folder, f"{number}/{name}").upload_from_string(
+            text, content_type=TYPES[Path(name).suffix], checksum="crc32c", retry=DEFAULT_RETRY
+        )
     lock.reload(if_generation_match=lock.generation)  # Fails if the lease ran out and another push took over.
     _new(folder, f"{number}/{MODEL_FILE}").upload_from_filename(
         str(model / MODEL_FILE), checksum="crc32c", retry=DEFAULT_RETRY

@@ -12,7 +12,8 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from pipeline.contract import UserError
-from pipeline.push.manifest import MANIFEST_FILE, Manifest, verify
+from pipeline.push.card import with_card, written
+from pipeline.push.manifest import Manifest, verify
 from pipeline.push.version import LOCK_FILE, MODEL_FILE, Pushed, Version, busy, next_number, number_of, unwritable
 
 INCOMING = ".incoming"
@@ -65,7 +66,7 @@ def _add(destination: Path, model: Path, manifest: Manifest) -> Version:
     number = next_number(_numbers(destination))
     incoming, final = destination / INCOMING, destination / str(number)
     try:
-        _build(incoming, model, manifest.stamped(number))
+        _build(incoming, model, with_card(manifest.stamped(number)))
         incoming.rename(final)
     finally:
         shutil.rmtree(incoming, ignore_errors=True)  # A failed build must not keep a full disk full.
@@ -74,11 +75,11 @@ def _add(destination: Path, model: Path, manifest: Manifest) -> Version:
 
 
 def _build(folder: Path, model: Path, manifest: Manifest) -> None:
-    """Writes model and manifest, and has every file and folder reach the disk."""
+    """Writes model, card and manifest, and has every file and folder reach the disk."""
     shutil.copytree(model, folder)
-    file = folder / MANIFEST_FILE
-    file.parent.mkdir(exist_ok=True)
-    file.write_text(manifest.text(), encoding="utf-8")
+    for name, text in written(manifest).items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(text, encoding="utf-8")
     for path in (*folder.rglob("*"), folder):
         _sync(path)
 

@@ -14,13 +14,55 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from pipeline.contract import Settings, UserError
+from pipeline.contract import Model, Settings, UserError
 from pipeline.fingerprint import digest_file, digest_folder
 
 MANIFEST_FILE = "assets.extra/manifest.json"
-METRICS_FILE = "metrics.json"
+METRICS_FILE, SLICES_FILE, NAIVE_FILE = "metrics.json", "slices.json", "naive.json"
 """Where the serving gate leaves the metrics that it measured, beside its InfraBlessing."""
+INGESTION_FILE, EXAMPLES_FILE = "ingestion.json", "examples.json"
+"""Where it leaves what became of the raw data (`pipeline.ingestion.raw.RawReport`), and split -> examples."""
 _PACKAGES = ("tfx", "tensorflow", "tfx-pipelines")
+
+
+class Said(BaseModel):
+    """What the contract says of a model, for its card.
+
+    Attributes:
+      title: of the model, one line.
+      use, limits: see `pipeline.contract.About`; empty where it says nothing.
+      naive: dotted path of the rule that the model must beat.
+      better: metric name -> which direction an improvement has.
+      dataset: `title`, `licence`, `homepage` and `sha256` of the public data set; empty if there is none.
+      generated: whether the run read a generated sample.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    title: str = ""
+    use: str = ""
+    limits: tuple[str, ...] = ()
+    naive: str = ""
+    better: dict[str, str] = {}
+    dataset: dict[str, str | None] = {}
+    generated: bool = False
+
+
+NOTHING_SAID = Said()
+
+
+class Ingested(BaseModel):
+    """What became of the raw data: the part of a `RawReport` that holds no content of any row."""
+
+    model_config = ConfigDict(frozen=True)
+
+    unit: str
+    source: str
+    source_sha256: str
+    rows_read: int
+    rows_usable: int
+    quarantined: int
+    left_out: dict[str, int]
 
 
 class Told(BaseModel):
@@ -32,6 +74,7 @@ class Told(BaseModel):
       data_digest: digest of the data that the run read.
       settings: all settings of the run.
       bounds: metric name -> the bounds that it met.
+      said: what the contract says of it; nothing in manifests of before there were model cards.
     """
 
     model_config = ConfigDict(frozen=True, protected_namespaces=())
@@ -41,6 +84,7 @@ class Told(BaseModel):
     data_digest: str
     settings: dict[str, Any]
     bounds: dict[str, Any]
+    said: Said = NOTHING_SAID
 
 
 class Manifest(Told):
@@ -50,8 +94,12 @@ class Manifest(Told):
       run: id of the pipeline run that pushed it.
       model_uri: uri of the Model artifact in the metadata store.
       model_digest: `pipeline.fingerprint.digest_folder` of the model.
-      files: name in the version's folder -> digest, for all files of the model.
-      metrics: what the serving gate measured; empty if it left no record.
+      files: name in the version's folder -> digest, for all files of the model and, in a version, for its card.
+      metrics: split -> metric -> value, as the serving gate measured; empty if it left no record.
+      slices: judged split -> slice -> metric -> value.
+      naive: as `metrics`, had the naive rule been the model.
+      ingested: what became of the raw data, if that is known.
+      examples: split -> how many there are.
       versions: of Python and packages.
       version: number of the version; 0 in a draft.
       pushed_at: UTC, ISO 8601; empty in a draft.
@@ -62,6 +110,10 @@ class Manifest(Told):
     model_digest: str
     files: dict[str, str]
     metrics: dict[str, Any]
+    slices: dict[str, Any] = {}
+    naive: dict[str, Any] = {}
+    ingested: Ingested | None = None
+    examples: dict[str, int] = {}
     versions: dict[str, str]
     version: int = 0
     pushed_at: str = ""
@@ -76,17 +128,38 @@ class Manifest(Told):
         return self.model_dump_json(indent=2) + "\n"
 
 
-def custom_config(model: str, settings: Settings, *, pipeline: str, data_digest: str) -> dict[str, Any]:
+def say(model: Model, *, generated: bool) -> Said:
+    """Returns what a contract says of its model, and whether the data are a generated sample."""
+    public = {"title", "licence", "homepage", "sha256"}
+    return Said(
+        title=model.title,
+        use=model.about.use if model.about else "",
+        limits=model.about.limits if model.about else (),
+        naive=model.naive,
+        better={metric.name: metric.better for metric in model.metrics},
+        dataset=model.dataset.model_dump(include=public) if model.dataset else {},
+        generated=generated,
+    )
+
+
+def custom_config(
+    model: str, settings: Settings, *, pipeline: str, data_digest: str, said: Said = NOTHING_SAID
+) -> dict[str, Any]:
     """Returns the Pusher's `custom_config`, as JSON primitives: the same for the same model, data and settings."""
     plain = settings.model_dump(mode="json")
     told = Told(
-        model=model, pipeline=pipeline, data_digest=data_digest, settings=plain, bounds=plain["gates"]["bounds"]
+        model=model,
+        pipeline=pipeline,
+        data_digest=data_digest,
+        settings=plain,
+        bounds=plain["gates"]["bounds"],
+        said=said,
     )
-    return {"manifest": told.model_dump()}
+    return {"manifest": told.model_dump(mode="json")}
 
 
-def draft(told: Told, folder: Path, *, run: str, model_uri: str, metrics: dict[str, Any]) -> Manifest:
-    """Returns the manifest of the model in `folder`, without version and time."""
+def draft(told: Told, folder: Path, *, run: str, model_uri: str, metrics: dict[str, Any], **measured: Any) -> Manifest:
+    """Returns the manifest of the model in `folder`, without version and time; `measured` are `slices`, `naive` …"""
     return Manifest(
         **told.model_dump(),
         run=run,
@@ -94,6 +167,7 @@ def draft(told: Told, folder: Path, *, run: str, model_uri: str, metrics: dict[s
         model_digest=digest_folder(folder),
         files=_digests(folder),
         metrics=metrics,
+        **measured,
         versions=_versions(),
     )
 

@@ -27,7 +27,7 @@ from pipeline.fingerprint import digest_code
 from pipeline.ingestion.bigquery_example_gen import BigQueryTableExampleGen
 from pipeline.ingestion.image_example_gen import ImageExampleGen
 from pipeline.ingestion.sql import render, split_queries
-from pipeline.push import custom_config
+from pipeline.push import custom_config, say
 from pipeline.push.executor import AtomicPushExecutor
 from pipeline.push.registry import RegistryPushExecutor
 from pipeline.settings import get, pipeline_name
@@ -142,7 +142,8 @@ def _pusher(vertex: VertexSettings) -> ExecutorClassSpec:
 def _push_config(
     model: Model, settings: Settings, vertex: VertexSettings, name: str, state: str | None
 ) -> dict[str, Any]:
-    told = custom_config(model.name, settings, pipeline=name, data_digest=state or UNKNOWN)
+    said = say(model, generated=False)
+    told = custom_config(model.name, settings, pipeline=name, data_digest=state or UNKNOWN, said=said)
     code = digest_code(_pusher(vertex).executor_class.__module__)
     if not vertex.push.registry:
         return {**told, "code": code}

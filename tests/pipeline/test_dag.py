@@ -28,8 +28,10 @@ from pipeline.dag import Choices, create_pipeline
 from pipeline.fingerprint import digest_folder
 from pipeline.ingestion.image_example_gen import ImageExampleGen
 from pipeline.ingestion.sql import split_queries
+from pipeline.latency import LATENCY_FILE, Latency
 from pipeline.model_gate import metric_values
 from pipeline.push import verify, versions
+from pipeline.push.card import CARD_FILE
 from pipeline.push.serving_version import rollback
 from pipeline.serving_gate import read_metrics
 from pipeline.settings import get, make_settings
@@ -107,6 +109,30 @@ def test_served_answers_have_the_evaluators_metrics(three_runs: list[RunResult])
     served = read_metrics(artifact(three_runs[0], "ServingGate", "blessing"))["eval"]
     evaluated = metric_values(str(artifact(three_runs[0], "Evaluator", "evaluation")))["candidate"]["overall"]
     assert served == pytest.approx({name: evaluated[name] for name in served}, rel=1e-5, abs=1e-6)
+
+
+def test_a_pushed_model_has_a_card_with_the_evaluators_numbers_by_slice(three_runs: list[RunResult]) -> None:
+    version = Path(three_runs[0].pushed or "")
+    manifest = verify(version)
+    evaluated = metric_values(str(artifact(three_runs[0], "Evaluator", "evaluation")))["candidate"]
+    assert manifest.slices["eval"].keys() == evaluated.keys() >= {"overall", "band=rare"}
+    for where, values in manifest.slices["eval"].items():
+        assert values == pytest.approx(evaluated[where], rel=1e-5, abs=1e-6), where
+    assert manifest.naive["eval"]["relative_mae"] == pytest.approx(1)
+    assert manifest.ingested
+    assert (manifest.ingested.rows_read, manifest.said.generated) == (600, True)
+    assert manifest.examples["eval"] == manifest.metrics["eval"]["rows"]
+    card = (version / CARD_FILE).read_text()
+    assert "| eval | band=rare | 3 |" in card
+    assert "None is needed: the data are generated" in card
+    assert "The model's developers said nothing." in card
+
+
+def test_the_serving_gate_says_how_quickly_the_model_answered(three_runs: list[RunResult]) -> None:
+    file = artifact(three_runs[0], "ServingGate", "blessing") / LATENCY_FILE
+    found = Latency.model_validate_json(file.read_text())
+    assert found.alone.answers == 10
+    assert 0 < found.batch.median_s <= found.batch.worst_s < 60
 
 
 # --- what an edit runs again ---------------------------------------------------------------------------

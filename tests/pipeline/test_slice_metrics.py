@@ -10,7 +10,16 @@ import pytest
 from numpy.typing import NDArray
 
 from pipeline.contract import Bound, Metric, Range
-from pipeline.slice_metrics import RowMetricsConfig, Table, evaluate, loss, shortfall, tabulate
+from pipeline.slice_metrics import (
+    RowMetricsConfig,
+    Table,
+    evaluate,
+    evaluate_slices,
+    loss,
+    shortfall,
+    tabulate,
+    tabulate_naive,
+)
 
 WHY = "an example in a test"
 
@@ -59,6 +68,27 @@ def test_metrics_see_the_part_that_they_ask_for() -> None:
     assert values["bias"] == pytest.approx((15 - 18) / 18)
     # The naive rule says past * 2, so a future of 10, 10 and 1: errors 9, 7 and 4.
     assert values["ratio"] == pytest.approx(5 / 20)
+
+
+def test_slices_are_called_as_tfma_calls_them_and_have_their_own_rows() -> None:
+    found = evaluate_slices(config(), table(), {"band": ["b", "a", "b"], "count": [1, 1, 2]})
+    assert list(found) == ["overall", "band=a", "band=b", "count=1", "count=2"]
+    assert found["overall"] == evaluate(config(), table())
+    assert {where: values["rows"] for where, values in found.items()} == {
+        "overall": 3,
+        "band=a": 1,
+        "band=b": 2,
+        "count=1": 2,
+        "count=2": 1,
+    }
+    assert found["band=a"]["mae"] == 1  # 3 was predicted as 2.
+
+
+def test_the_naive_rule_is_measured_as_if_it_were_the_model() -> None:
+    whole = table()
+    values = evaluate(config(), tabulate_naive(config(), whole.label, whole.features, whole))
+    assert values["ratio"] == pytest.approx(1)
+    assert values["mae"] == pytest.approx(20 / 3)
 
 
 def test_the_naive_rule_gets_the_feature_settings() -> None:

@@ -24,6 +24,7 @@ from models.clv.sample import write_sample
 from pipeline.fingerprint import digest_folder
 from pipeline.model_gate import metric_values
 from pipeline.push import verify
+from pipeline.push.card import CARD_FILE
 from runners.local import execute
 from runners.ranking import ranked
 from runners.records import records
@@ -78,8 +79,13 @@ def test_served_answers_have_the_evaluators_metrics(pushed: dict[str, RunResult]
     manifest = verify(Path(pushed[line].pushed or ""))
     evaluations = (root / "artifacts" / pushed[line].pipeline / "Evaluator" / "evaluation").iterdir()
     first = min(evaluations, key=lambda path: int(path.name))
-    evaluated = metric_values(str(first))["candidate"]["overall"]
-    assert manifest.metrics["eval"] == pytest.approx(evaluated, rel=1e-5)
+    evaluated = metric_values(str(first))["candidate"]
+    assert manifest.metrics["eval"] == pytest.approx(evaluated["overall"], rel=1e-5)
+    assert manifest.slices["eval"].keys() == evaluated.keys()
+    for where, values in manifest.slices["eval"].items():
+        assert values == pytest.approx(evaluated[where], rel=1e-5, nan_ok=True), where
+    rows = predicted.columns(pushed[line], "eval")
+    assert manifest.naive["eval"]["mae"] == pytest.approx(np.abs(rows["naive"] - rows["actual"]).mean())
 
 
 @pytest.mark.parametrize("line", ["float-ids", "integer-ids"])
@@ -111,6 +117,10 @@ def test_the_manifest_says_what_was_pushed(pushed: dict[str, RunResult]) -> None
     assert manifest.settings["features"] == {"cutoff": "2011-09-01", "horizon_days": 91}
     assert manifest.metrics == result.metrics
     assert set(manifest.bounds) == {"future_mae_vs_naive", "future_bias", "future_spearman", "future_gini"}
+    assert manifest.ingested
+    assert (manifest.ingested.source, manifest.ingested.rows_read) == ("online_retail.csv.gz", ROWS["read"])
+    assert MODEL.about
+    assert MODEL.about.use in (Path(result.pushed or "") / CARD_FILE).read_text()
 
 
 # --- its predictions, row by row -----------------------------------------------------------------------

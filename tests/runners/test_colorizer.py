@@ -81,8 +81,13 @@ def test_the_manifest_says_what_was_pushed(pushed: RunResult) -> None:
 
 def test_served_answers_have_the_evaluators_metrics(pushed: RunResult, root: Path) -> None:
     (evaluation,) = (root / "artifacts" / pushed.pipeline / "Evaluator" / "evaluation").iterdir()
-    evaluated = metric_values(str(evaluation))["candidate"]["overall"]
-    assert pushed.metrics["eval"] == pytest.approx(evaluated, rel=1e-4)
+    evaluated = metric_values(str(evaluation))["candidate"]
+    assert pushed.metrics["eval"] == pytest.approx(evaluated["overall"], rel=1e-4)
+    manifest = verify(Path(pushed.pushed or ""))
+    assert manifest.slices["eval"].keys() == evaluated.keys()
+    for where, values in manifest.slices["eval"].items():
+        assert values == pytest.approx(evaluated[where], rel=1e-4), where
+    assert manifest.naive["eval"]["mse_vs_tint"] == pytest.approx(1)
 
 
 @pytest.mark.parametrize("split", ["eval", "test"])

@@ -91,6 +91,25 @@ def test_a_blessed_model_is_pushed_with_a_manifest(tmp_path: Path, destination: 
     assert before <= datetime.fromisoformat(manifest.pushed_at) <= datetime.now(timezone.utc)
 
 
+def test_what_the_serving_gate_left_is_in_the_manifest_and_rows_of_customers_are_not(
+    tmp_path: Path, destination: Path
+) -> None:
+    left = {"slices": {"eval": {"overall": {"mae": 3.5}}}, "naive": {"eval": {"mae": 7.0}}}
+    counted = {"unit": "rows", "source": "a.csv", "source_sha256": "0", "rows_read": 2, "rows_usable": 2}
+    forbidden = {"negative price": {"rows": 1, "examples": ["row 2: {CustomerID: 17850}"]}}
+    report = {**counted, "quarantined": 0, "quarantined_by_reason": {}, "left_out": {}, "forbidden": forbidden}
+    one = Push(tmp_path, destination)
+    for name, content in {**left, "ingestion": report}.items():
+        (tmp_path / "InfraBlessing" / f"{name}.json").write_text(json.dumps(content))
+    one.run()
+    (version,) = versions(str(destination))
+    manifest = verify(Path(version.path))
+    assert {"slices": manifest.slices, "naive": manifest.naive} == left
+    assert manifest.ingested
+    assert (manifest.ingested.source, manifest.ingested.rows_read) == ("a.csv", 2)
+    assert "17850" not in (Path(version.path) / "assets.extra" / "manifest.json").read_text()
+
+
 def test_tensorflow_loads_a_pushed_version(tmp_path: Path, destination: Path, push: Callable[..., Pushed]) -> None:
     module = tf.Module()
     module.double = tf.function(lambda x: 2 * x, input_signature=[tf.TensorSpec([], tf.float32)])

@@ -39,6 +39,7 @@ def test_a_bucket_receives_the_saved_model_last(
         for name in (
             "variables/variables.data-00000-of-00001",
             "variables/variables.index",
+            "assets.extra/model_card.md",
             "assets.extra/manifest.json",
             "saved_model.pb",
         )
