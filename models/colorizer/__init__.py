@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from models.colorizer import features
+from models.colorizer import features, metrics
 from models.colorizer.dataset import DATASET
 from models.colorizer.settings import ColorizerSettings
-from pipeline.contract import Command, Metric, Model, Pictures, Request
+from pipeline.contract import Command, Exhibits, Illustration, Metric, Model, Pictures, Request
 
 MODEL = Model(
     name="colorizer",
@@ -55,4 +55,6 @@ MODEL = Model(
             function="models.colorizer.colorize.colorize",
         ),
     ),
+    illustration=Illustration(function="models.colorizer.illustration.illustrate", by=metrics.ERROR),
+    exhibits=Exhibits(evaluation="models.colorizer.report.evaluation"),
 )

@@ -113,7 +113,7 @@ def test_a_second_run_meets_the_champion(pushed: RunResult, pictures: Path, root
     assert (champion.metric, champion.passed) == ("mse_vs_tint", True)
     assert {node.name for node in second.nodes if node.state == "run"} == {"DataGate", "Evaluator", "Pusher"}
     # The serving gate was cached, and what it wrote is beside this run too.
-    assert second.predictions.keys() == pushed.predictions.keys() == {"eval", "test"}
+    assert second.predictions.keys() == pushed.predictions.keys() == {"eval", "test", "train"}
     for split, file in second.predictions.items():
         assert Path(file).is_relative_to(second.folder)
         assert Path(file).read_bytes() == Path(pushed.predictions[split]).read_bytes()
