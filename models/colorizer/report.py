@@ -20,6 +20,8 @@ JUDGED = "eval"
 SPLITS = (JUDGED, "test", "train")
 RIVALS = {"colorizer": metrics.ERROR, "left gray": metrics.GRAY_ERROR, "one tint": metrics.TINT_ERROR}
 """Who colours -> the column of the mean squared error."""
+BY_HEART = 1.5
+"""So many times the error of the pictures that it was trained on is more than chance and other classes make of it."""
 MOST_GROUPS = 40
 """Classes that a plot has bars for."""
 MOST_POINTS = 2000
@@ -48,7 +50,7 @@ def evaluation(shown: Shown) -> Iterator[Exhibit]:
 
 
 def _columns(table: Any) -> Columns:
-    return {name: table[name].to_numpy(zero_copy_only=False) for name in table.column_names}
+    return {name: table[name].to_numpy() for name in table.column_names}
 
 
 def _errors(splits: Mapping[str, Columns]) -> Listing:
@@ -56,8 +58,7 @@ def _errors(splits: Mapping[str, Columns]) -> Listing:
     name, judged = next(iter(splits.items()))
     found = [f"On the {name} split the colorizer's error is {_against(judged)}."]
     if "train" in splits and name != "train":
-        ratio = float(np.mean(judged[metrics.ERROR]) / np.mean(splits["train"][metrics.ERROR]))
-        found.append(f"It is {ratio:.2g} times that on pictures that it was trained on: {_fitted(ratio)}.")
+        found.append(_fitted(*(float(np.mean(columns[metrics.ERROR])) for columns in (judged, splits["train"]))))
     return Listing(
         "Error against gray and one tint",
         "Left gray is no colouring at all; one tint pours the training split's mean colour over every picture. "
@@ -79,8 +80,12 @@ def _rows(columns: Columns) -> Rows:
     return Rows(nothing, nothing, nothing, np.ones(len(nothing)), columns)
 
 
-def _fitted(ratio: float) -> str:
-    return "it knows those by heart rather than colours" if ratio > 1.5 else "it does on new ones what it learnt"
+def _fitted(new: float, trained: float) -> str:
+    by_heart = new > BY_HEART * trained
+    learnt = (
+        "it knows those by heart rather than what colours things have" if by_heart else "new ones are as easy to it"
+    )
+    return f"On the pictures that it was trained on it is {trained:.3g}: {learnt}."
 
 
 def _against(columns: Columns) -> str:
@@ -117,7 +122,7 @@ def _sheets(pictures: Any) -> Iterator[Sheet]:
 
 def _worth(chosen: list[dict[str, Any]]) -> str:
     better = sum(row[metrics.ERROR] < row[metrics.TINT_ERROR] for row in chosen)
-    return f"{better} of these {len(chosen)} are nearer to the truth than one tint for all pictures."
+    return f"Nearer to the truth than one tint: {better} of {len(chosen)}."
 
 
 def _caption(row: Mapping[str, Any]) -> str:
@@ -184,7 +189,8 @@ def _bars(groups: list[_Group], figure: Any) -> None:
     axes.set_xlim(left=0)
     axes.grid(visible=False, axis="y")
     axes.set_xlabel(UNIT)
-    figure.legend(loc="outside upper right", ncols=len(RIVALS))
+    drawn, names = axes.get_legend_handles_labels()
+    figure.legend(drawn[-1:] + drawn[:-1], names[-1:] + names[:-1], loc="outside upper right", ncols=len(RIVALS))
 
 
 def _cut(name: str) -> str:
@@ -217,6 +223,6 @@ def _scatter(true: NDArray[Any], ours: NDArray[Any], figure: Any) -> None:
     axes = figure.add_subplot()
     end = 1.05 * max(float(true.max()), float(ours.max()), 1.0)
     axes.plot([0, end], [0, end], color="C5", linewidth=1)
-    axes.text(end, end, "as colourful as the truth", ha="right", va="bottom", rotation=0)
+    axes.text(0.95 * end, 0.99 * end, "as colourful as the truth", ha="right", va="top")
     axes.scatter(true, ours, s=12, color="C0", alpha=0.6)
     axes.set(xlim=(0, end), ylim=(0, end), xlabel="colourfulness of the truth", ylabel="of the answer")
