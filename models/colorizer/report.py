@@ -64,7 +64,7 @@ def _errors(splits: Mapping[str, Columns]) -> Listing:
         "Left gray is no colouring at all; one tint pours the training split's mean colour over every picture. "
         "Mean squared error of red, green and blue from -1 to 1: less is better. PSNR says the same in decibels: more "
         "is better, and 3 dB are half the error. " + " ".join(found),
-        ("split", "pictures", *(f"error, {who}" for who in RIVALS), *(f"PSNR, {who} (dB)" for who in RIVALS)),
+        ("split", "pictures asked", *(f"error, {who}" for who in RIVALS), *(f"PSNR, {who} (dB)" for who in RIVALS)),
         tuple(_row(name, columns) for name, columns in splits.items()),
     )
 
