@@ -87,7 +87,7 @@ def test_served_answers_have_the_evaluators_metrics(pushed: RunResult, root: Pat
     assert pushed.metrics["eval"] == pytest.approx(evaluated, rel=1e-4)
 
 
-@pytest.mark.parametrize("split", ["eval", "test"])
+@pytest.mark.parametrize("split", ["eval", "test", "train"])
 def test_each_picture_is_kept_as_its_name_and_the_numbers_of_its_metrics(
     pushed: RunResult, root: Path, split: str
 ) -> None:
