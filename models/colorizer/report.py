@@ -44,8 +44,8 @@ def evaluation(shown: Shown) -> Iterator[Exhibit]:
     yield _errors(splits)
     yield from _sheets(shown.illustrations)
     name, judged = next(iter(splits.items()))
-    yield from _by(judged, features.CLASS, f"Error by class, {name} split")
-    yield from _by(judged, features.BAND, f"Error by brightness of the picture, {name} split")
+    yield from _by_class(_groups(judged, features.CLASS), name)
+    yield from _by_brightness(_groups(judged, features.BAND), name)
     yield _colourfulness(judged, name)
 
 
@@ -140,15 +140,32 @@ class _Group(NamedTuple):
     errors: tuple[float, ...]
 
 
-def _by(columns: Columns, feature: str, title: str) -> Iterator[Plot]:
-    """A bar for each value of a feature, the worst on top; nothing where all pictures have the same."""
-    groups = _groups(columns, feature)
+def _by_class(groups: list[_Group], split: str) -> Iterator[Plot]:
+    """A bar for each class, the worst on top; nothing where all pictures are of the same."""
     if len(groups) < 2:
         return
     listed = sorted(groups, key=lambda group: -group.pictures)[:MOST_GROUPS]
     listed.sort(key=lambda group: group.errors[0])
     some = f" Bars for the {MOST_GROUPS} that have most pictures." if len(groups) > MOST_GROUPS else ""
-    yield Plot(title, _by_says(groups) + some, partial(_bars, listed), height=1.1 + 0.22 * len(listed))
+    yield Plot(
+        f"Error by class, {split} split",
+        "A bar that ends left of both marks is better than no colour and than one tint. Few pictures, in brackets, say "
+        f"little. {_found(groups)}{some}",
+        partial(_bars, listed),
+        height=1.1 + 0.22 * len(listed),
+    )
+
+
+def _by_brightness(groups: list[_Group], split: str) -> Iterator[Listing]:
+    """The same for the three bands of brightness, as a table."""
+    if len(groups) < 2:
+        return
+    yield Listing(
+        f"Error by brightness of the pictures, {split} split",
+        f"Of few pictures the error says little. {_found(groups)}",
+        ("brightness", "pictures", *(f"error, {who}" for who in RIVALS)),
+        tuple((group.name, group.pictures, *group.errors) for group in sorted(groups, key=lambda g: -g.errors[0])),
+    )
 
 
 def _groups(columns: Columns, feature: str) -> list[_Group]:
@@ -161,17 +178,14 @@ def _groups(columns: Columns, feature: str) -> list[_Group]:
     ]
 
 
-def _by_says(groups: list[_Group]) -> str:
+def _found(groups: list[_Group]) -> str:
     worst, best = (choose(groups, key=lambda group: group.errors[0]) for choose in (max, min))
     lost = [group for group in groups if group.errors[0] > group.errors[2]]
-    beaten = f"one tint is better for {len(lost)} of {len(groups)}"
-    if lost:
-        furthest = max(lost, key=lambda group: group.errors[0] - group.errors[2])
-        beaten += f", most of all for {furthest.name}"
+    furthest = max(lost, key=lambda group: group.errors[0] - group.errors[2], default=None)
+    most = f", most of all for {furthest.name}" if furthest else ""
     return (
-        "A bar that ends left of both marks is better than no colour and than one tint. Few pictures, in brackets, say "
-        f"little. Error is greatest for {worst.name} ({worst.errors[0]:.3g}) and least for {best.name} "
-        f"({best.errors[0]:.3g}); {beaten}."
+        f"Error is greatest for {worst.name} ({worst.errors[0]:.3g}) and least for {best.name} ({best.errors[0]:.3g}); "
+        f"one tint is better for {len(lost)} of {len(groups)}{most}."
     )
 
 
@@ -179,7 +193,7 @@ def _bars(groups: list[_Group], figure: Any) -> None:
     axes = figure.add_subplot()
     places = np.arange(len(groups))
     ours, gray, tint = ([group.errors[rival] for group in groups] for rival in range(len(RIVALS)))
-    axes.barh(places, ours, height=0.6, color="C0", alpha=0.8, label="colorizer")
+    axes.barh(places, ours, height=0.6, color="C0", alpha=0.5, label="colorizer")
     for errors, colour, mark, label in ((gray, "C5", "|", "left gray"), (tint, "C1", "D", "one tint")):
         axes.plot(errors, places, mark, color=colour, markersize=9 if mark == "|" else 4, mew=2, label=label)
     # Names of classes are people's own: a dollar sign begins no formula.

@@ -118,11 +118,16 @@ def test_of_many_classes_those_with_most_pictures_have_bars() -> None:
 def test_pictures_that_are_all_of_one_brightness_are_not_compared_by_it() -> None:
     found = exhibits(eval=table([0.05, 0.1]))
     assert not [each for each in found if "brightness" in each.title]
-    several = exhibits(eval=table([0.05, 0.1], luminance_band=["dark", "bright"]))
-    assert [tick.get_text() for tick in plot(several, "Error by brightness")[1].get_yticklabels()] == [
-        "dark (1)",
-        "bright (1)",
-    ]
+
+
+def test_error_by_brightness_the_worst_first() -> None:
+    found = exhibits(eval=table([0.05, 0.15, 0.07], luminance_band=["dark", "bright", "dark"]))
+    (_, by_brightness) = (each for each in found if isinstance(each, Listing))
+    assert by_brightness.rows == (
+        ("bright", 1, pytest.approx(0.15), pytest.approx(0.2), pytest.approx(0.1)),
+        ("dark", 2, pytest.approx(0.06), pytest.approx(0.2), pytest.approx(0.1)),
+    )
+    assert "greatest for bright (0.15) and least for dark (0.06); one tint is better for 1 of 2" in by_brightness.says
 
 
 def test_colourfulness_of_many_pictures_is_drawn_of_a_part_and_says_so() -> None:
