@@ -477,10 +477,13 @@ class Shown(NamedTuple):
     Attributes:
       tables: split -> pyarrow Table of its rows.
       settings: of the run, all four parts, as plain data.
+      illustrations: pyarrow Table of the rows that are kept as pictures, as `pipeline.illustrations` writes it; None
+        where there are none, and for exhibits of data.
     """
 
     tables: Mapping[str, Any]
     settings: Mapping[str, Any]
+    illustrations: Any = None
 
 
 class Plot(NamedTuple):

@@ -16,10 +16,11 @@ import numpy as np
 import pyarrow as pa
 import tensorflow as tf
 from numpy.typing import NDArray
+from pyarrow import parquet
 from pydantic import BaseModel, ConfigDict
 
-from pipeline import predictions
-from pipeline.contract import Request, load
+from pipeline import illustrations, predictions
+from pipeline.contract import Answers, Illustration, Request, load
 from pipeline.latency import Clock, Latency
 from pipeline.slice_metrics import (
     RowMetricsConfig,
@@ -39,6 +40,7 @@ ALONE = 10
 """Rows that are asked once more, each alone."""
 ONE_ROW = "one row = many rows"
 MEASURABLE = "answers can be measured"
+ILLUSTRATED = "pictures for the report"
 TF1 = "TensorFlow 1 style"
 Columns = dict[str, NDArray[Any]]
 Answer = dict[str, NDArray[Any]]
@@ -62,6 +64,8 @@ class Spec(BaseModel):
       judged: the split whose rows are asked through every loader; the others give metrics only.
       sampled: split -> rows at most that are asked, evenly chosen.
       tolerance: greatest relative difference between two answers to the same row.
+      illustration: which rows of the judged split are written as pictures, if any.
+      illustrations: folder that receives their file, see `pipeline.illustrations`.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -80,6 +84,8 @@ class Spec(BaseModel):
     judged: str
     sampled: dict[str, int] = {}
     tolerance: float
+    illustration: Illustration | None = None
+    illustrations: str = ""
 
 
 class Report(BaseModel):
@@ -158,6 +164,8 @@ def check_model(spec: Spec) -> Report:
         _finish(spec, spec.judged, _judge(spec, ask, ask_tf1, report.checks, clock), report)
         for split in (split for split in spec.splits if split != spec.judged):
             _finish(spec, split, list(_asked(spec, ask, split)), report)
+        if spec.illustration and all(check.passed for check in report.checks):
+            report.checks += _illustrate(spec, spec.illustration, ask)
     except Refused as refused:
         report.checks.append(refused.check)
     return report.model_copy(update={"latency": clock.read()})
@@ -267,10 +275,13 @@ def _only_inputs(record: bytes, inputs: Sequence[str]) -> bytes:
     return serialized
 
 
-def _read(spec: Spec, split: str) -> Iterator[_Batch]:
-    """Yields the rows of a split, some at a time."""
+def _read(spec: Spec, split: str, only: Sequence[int] | None = None) -> Iterator[_Batch]:
+    """Yields the rows of a split, some at a time, in their order; only those of some indices if they are given."""
     parsing = {name: tf.io.FixedLenFeature([], tf.as_dtype(kind)) for name, kind in spec.features.items()}
-    for records in _records(spec, split).batch(BATCH):
+    rows = _records(spec, split)
+    if only is not None:
+        rows = rows.enumerate().filter(lambda row, _: tf.reduce_any(row == only)).map(lambda _, record: record)
+    for records in rows.batch(BATCH):
         parsed = tf.io.parse_example(records, parsing)
         yield _Batch({name: column.numpy() for name, column in parsed.items()}, list(records.numpy()))
 
@@ -350,6 +361,47 @@ def _finish(spec: Spec, split: str, kept: Sequence[_Kept], report: Report) -> No
 
 def _finite(values: Mapping[str, float]) -> dict[str, float | None]:
     return {name: finite_or_none(value) for name, value in values.items()}
+
+
+# --- illustrating --------------------------------------------------------------------------------------
+
+
+def _illustrate(spec: Spec, illustration: Illustration, ask: Ask) -> list[Check]:
+    """Writes the rows that people will look at as pictures; where that is not possible, a check says why.
+
+    The check passes all the same. Unlike the measures, pictures judge nothing, so a mistake in the code that draws them
+    is no reason to refuse a model that answers as it should. Passed checks with a note are shown with every verdict.
+    """
+    try:
+        _write_illustrations(spec, illustration, ask)
+    except Exception as error:
+        note = f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"
+        return [_no_error(spec, ILLUSTRATED, note).model_copy(update={"bound": "made or not", "passed": True})]
+    return []
+
+
+def _write_illustrations(spec: Spec, illustration: Illustration, ask: Ask) -> None:
+    """Asks about the chosen rows once more: nobody knew which they are before all had been asked about."""
+    written = parquet.read_table(Path(spec.predictions) / f"{spec.judged}.parquet")
+    chosen = illustrations.choose(written[illustration.by].to_numpy())
+    if not chosen:
+        raise ValueError(f"expected rows with a finite {illustration.by!r}; received none")
+    rows = [row for _, row in chosen]
+    drawn = [
+        load(illustration.function)(_answers(spec, batch, _ask(ask, spec, spec.requests[0], batch)))
+        for batch in _read(spec, spec.judged, sorted(rows))
+    ]
+    # What was read came in the split's order.
+    places = [sorted(rows).index(row) for row in rows]
+    pictures = {name: np.concatenate([part[name] for part in drawn])[places] for name in drawn[0]}
+    path = Path(spec.illustrations) / f"{spec.judged}.parquet"
+    illustrations.write(written.take(rows), [kind for kind, _ in chosen], pictures, path)
+
+
+def _answers(spec: Spec, batch: _Batch, served: Answer) -> Answers:
+    features = {name: _numbers(batch.columns[name]) for name in spec.metrics.naive_features}
+    naive = np.asarray(load(spec.metrics.naive)(features, spec.metrics.feature_settings))
+    return Answers(_numbers(batch.columns[spec.label]), _numbers(served[spec.prediction]), naive, features)
 
 
 def main(spec: str, report: str) -> None:

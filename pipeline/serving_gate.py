@@ -26,7 +26,7 @@ from tfx.types import artifact_utils, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 from tfx.utils import io_utils, path_utils
 
-from pipeline import predictions, serving_check
+from pipeline import illustrations, predictions, serving_check
 from pipeline.contract import Model, Settings
 from pipeline.fingerprint import digest_code
 from pipeline.gate import conclude
@@ -40,8 +40,11 @@ from pipeline.serving_inputs import serving_inputs
 from pipeline.verdict import JUDGED_SPLIT, Check
 
 REPORTED_SPLITS = (JUDGED_SPLIT, "test", "train")
-SAMPLED = {"train": 5000}
-"""Split -> rows at most that are asked: how a model does on what it was fitted to is shown, and nobody judges it."""
+SAMPLED = {"train": 2000}
+"""Split -> rows at most that are asked: how a model does on what it was fitted to is shown, and nobody judges it.
+
+A picture of 80 pixels takes 8 ms of a processor, one of 256 takes 90: more rows would bring a sound model to the timeout.
+"""
 TIMEOUT_SECONDS = 900
 # A server has no Keras, so a model must not need it; and TensorFlow takes a third less time to import without it.
 _PROGRAM = f"""
@@ -118,8 +121,9 @@ class Executor(base_executor.BaseExecutor):  # type: ignore[misc]
     ) -> None:
         """Asks the model about every row of the eval split; see the base class for the arguments.
 
-        Writes `checks.json`, `metrics.json` (split -> metric -> value) and `predictions/<split>.parquet` (see
-        `pipeline.predictions`) into the blessing's folder; and for the model card `slices.json` (judged split ->
+        Writes `checks.json`, `metrics.json` (split -> metric -> value), `predictions/<split>.parquet` (see
+        `pipeline.predictions`) and of a model with an illustration `illustrations/eval.parquet` (see
+        `pipeline.illustrations`) into the blessing's folder; and for the model card `slices.json` (judged split ->
         slice -> metric -> value), `naive.json` (as metrics, had the naive rule been the model), `latency.json`,
         `examples.json` (split -> how many) and what ingestion reported of the raw data.
 
@@ -129,7 +133,7 @@ class Executor(base_executor.BaseExecutor):  # type: ignore[misc]
         single = {key: artifact_utils.get_single_instance(found) for key, found in input_dict.items()}
         blessing = artifact_utils.get_single_instance(output_dict["blessing"])
         question = json.loads(exec_properties["question"])
-        with _locally(_spec(single, question, f"{blessing.uri}/{predictions.FOLDER}")) as spec:
+        with _locally(_spec(single, question, blessing.uri)) as spec:
             report = ask_in_fresh_process(spec)
         passed = all(check.passed for check in report.checks)
         name = infra_validator._BLESSED_FILENAME if passed else infra_validator._NOT_BLESSED_FILENAME
@@ -155,12 +159,14 @@ def _write_for_card(report: Report, examples: types.Artifact, blessing: str) -> 
 
 
 def _code(model: Model) -> set[str]:
-    """Modules of the model's that know how to ask."""
+    """Modules of the model's that know how to ask, and how to draw the answers."""
     paths = [path for request in model.requests for path in (request.inputs, request.outputs) if path]
+    if model.illustration:
+        paths.append(model.illustration.function)
     return {path.rpartition(".")[0] for path in paths}
 
 
-def _spec(single: dict[str, types.Artifact], question: dict[str, Any], written: str) -> Spec:
+def _spec(single: dict[str, types.Artifact], question: dict[str, Any], blessing: str) -> Spec:
     schema = io_utils.SchemaReader().read(io_utils.get_only_uri_in_dir(single["schema"].uri))
     model = single["model"]
     return Spec(
@@ -175,7 +181,8 @@ def _spec(single: dict[str, types.Artifact], question: dict[str, Any], written: 
         inputs=serving_inputs(schema),
         judged=JUDGED_SPLIT,
         sampled=SAMPLED,
-        predictions=written,
+        predictions=f"{blessing}/{predictions.FOLDER}",
+        illustrations=f"{blessing}/{illustrations.FOLDER}",
         **question,
     )
 
@@ -189,8 +196,11 @@ def _locally(spec: Spec) -> Iterator[Spec]:
             split: [str(stack.enter_context(local_file(file))) for file in files]
             for split, files in spec.splits.items()
         }
-        written = stack.enter_context(written_folder(spec.predictions))
-        yield spec.model_copy(update={"model": str(model), "splits": splits, "predictions": str(written)})
+        local = {"model": str(model), "splits": splits}
+        local["predictions"] = str(stack.enter_context(written_folder(spec.predictions)))
+        if spec.illustration:
+            local["illustrations"] = str(stack.enter_context(written_folder(spec.illustrations)))
+        yield spec.model_copy(update=local)
 
 
 class ServingGate(base_component.BaseComponent):  # type: ignore[misc]
@@ -227,6 +237,7 @@ class ServingGate(base_component.BaseComponent):  # type: ignore[misc]
             "described": list(dict.fromkeys((*model.key, *model.slices, *metrics.kept(), *model.described))),
             "slices": list(model.slices),
             "tolerance": settings.gates.serving_tolerance,
+            "illustration": model.illustration and model.illustration.model_dump(mode="json"),
         }
         super().__init__(
             ServingGateSpec(

@@ -16,7 +16,7 @@ from tfx.dsl.components.base import executor_spec
 from tfx.orchestration import metadata
 from tfx.types import standard_artifacts
 
-from pipeline import predictions
+from pipeline import illustrations, predictions
 from pipeline.champion import PUSHED_MODEL, LatestPushedModelStrategy, PushedStatisticsStrategy
 from pipeline.contract import Pictures, Query, UserError
 from pipeline.dag import Choices, create_pipeline
@@ -206,8 +206,10 @@ def _predictions(run: Run, outputs: Outputs) -> dict[str, str]:
     """Copies what the serving gate wrote, or wrote when this model was asked first, to the run's record."""
     if "ServingGate" not in outputs:
         return {}
-    written = _folder(outputs, "ServingGate", "blessing") / predictions.FOLDER
-    kept = Path(shutil.copytree(written, run.folder / predictions.FOLDER))
+    written = _folder(outputs, "ServingGate", "blessing")
+    kept = Path(shutil.copytree(written / predictions.FOLDER, run.folder / predictions.FOLDER))
+    if (written / illustrations.FOLDER).is_dir():
+        shutil.copytree(written / illustrations.FOLDER, run.folder / illustrations.FOLDER)
     return {path.stem: str(path) for path in sorted(kept.iterdir())}
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from models.colorizer import features
+from models.colorizer import features, metrics
 from models.colorizer.about import ABOUT
 from models.colorizer.dataset import DATASET
 from models.colorizer.settings import ColorizerSettings
-from pipeline.contract import Command, Metric, Model, Pictures, Request
+from pipeline.contract import Command, Exhibits, Illustration, Metric, Model, Pictures, Request
 
 MODEL = Model(
     name="colorizer",
@@ -57,4 +57,6 @@ MODEL = Model(
             function="models.colorizer.colorize.colorize",
         ),
     ),
+    illustration=Illustration(function="models.colorizer.illustration.illustrate", by=metrics.ERROR),
+    exhibits=Exhibits(evaluation="models.colorizer.report.evaluation"),
 )

@@ -8,11 +8,8 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from models.colorizer import features, requests
+from models.colorizer import features, metrics, requests
 from pipeline.contract import Answers
-
-ERROR, GRAY_ERROR, TINT_ERROR = "error", "gray_error", "tint_error"
-SSIM, COLOURFULNESS, TRUE_COLOURFULNESS = "ssim", "colourfulness", "true_colourfulness"
 
 
 def measure(answers: Answers) -> dict[str, NDArray[np.float64]]:
@@ -28,12 +25,12 @@ def measure(answers: Answers) -> dict[str, NDArray[np.float64]]:
     truth = requests.decoded(answers.label, channels=3)
     gray = requests.decoded(answers.features[features.GRAY], channels=1)
     return {
-        ERROR: squared_error(answers.prediction, truth),
-        GRAY_ERROR: squared_error(gray, truth),
-        TINT_ERROR: squared_error(answers.naive, truth),
-        SSIM: similarity(answers.prediction, truth),
-        COLOURFULNESS: colourfulness(answers.prediction),
-        TRUE_COLOURFULNESS: colourfulness(truth),
+        metrics.ERROR: squared_error(answers.prediction, truth),
+        metrics.GRAY_ERROR: squared_error(gray, truth),
+        metrics.TINT_ERROR: squared_error(answers.naive, truth),
+        metrics.SSIM: similarity(answers.prediction, truth),
+        metrics.COLOURFULNESS: colourfulness(answers.prediction),
+        metrics.TRUE_COLOURFULNESS: colourfulness(truth),
     }
 
 

@@ -12,9 +12,11 @@ from typing import Any, TypeVar
 import pyarrow as pa
 from pyarrow import parquet
 
+from pipeline import illustrations
 from pipeline.contract import Model, find_model
 from pipeline.ingestion.raw import RawReport
 from pipeline.push import MANIFEST_FILE, Manifest, is_bucket
+from pipeline.verdict import JUDGED_SPLIT
 from runners.records import find_record
 from runners.reports.store import Artifact, Execution, Store, open_store
 from runners.run import RunResult
@@ -74,6 +76,12 @@ class Facts:
             split: Path(self.result.folder, "predictions", f"{split}.parquet") for split in self.result.predictions
         }
         return {split: parquet.read_table(file) for split, file in files.items() if file.is_file()}
+
+    @cached_property
+    def illustrations(self) -> pa.Table | None:
+        """Rows of the eval split that are kept as pictures; None where the model keeps none."""
+        file = Path(self.result.folder, illustrations.FOLDER, f"{JUDGED_SPLIT}.parquet")
+        return parquet.read_table(file) if file.is_file() else None
 
     @cached_property
     def manifest(self) -> Manifest | None:

@@ -19,7 +19,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from models.colorizer import MODEL, features, measure, naive, requests, trainer
+from models.colorizer import MODEL, features, measure, metrics, naive, requests, trainer
 from pipeline.contract import Answers, Pictures
 from pipeline.ingestion.decoding import Picture, decode_all
 from pipeline.ingestion.pictures import read_files, split_of
@@ -95,10 +95,10 @@ def measured(model: Path, test: list[Picture], tint: tuple[float, float]) -> Num
 
 def interval(found: Numbers) -> tuple[float, float, float]:
     """Returns the error relative to the tint's, and its 95 % interval when pictures are drawn with replacement."""
-    drawn = np.random.default_rng(0).integers(0, len(found[measure.ERROR]), (RESAMPLES, len(found[measure.ERROR])))
-    ratios = found[measure.ERROR][drawn].sum(axis=1) / found[measure.TINT_ERROR][drawn].sum(axis=1)
+    drawn = np.random.default_rng(0).integers(0, len(found[metrics.ERROR]), (RESAMPLES, len(found[metrics.ERROR])))
+    ratios = found[metrics.ERROR][drawn].sum(axis=1) / found[metrics.TINT_ERROR][drawn].sum(axis=1)
     lower, upper = np.quantile(ratios, [0.025, 0.975]).tolist()
-    return float(found[measure.ERROR].sum() / found[measure.TINT_ERROR].sum()), lower, upper
+    return float(found[metrics.ERROR].sum() / found[metrics.TINT_ERROR].sum()), lower, upper
 
 
 def rows(photos: Path, splits: int, seeds: int, size: int, assignments: list[str]) -> Iterator[Row]:
@@ -120,8 +120,8 @@ def rows(photos: Path, splits: int, seeds: int, size: int, assignments: list[str
                 told["epochs"],
                 told["best_epoch"],
                 interval(found),
-                total[measure.ERROR] / total[measure.GRAY_ERROR],
-                total[measure.COLOURFULNESS] / total[measure.TRUE_COLOURFULNESS],
+                total[metrics.ERROR] / total[metrics.GRAY_ERROR],
+                total[metrics.COLOURFULNESS] / total[metrics.TRUE_COLOURFULNESS],
             )
 
 

@@ -15,6 +15,7 @@ import tensorflow as tf
 import tensorflow_data_validation as tfdv
 import tiny
 from google.protobuf import text_format
+from illustrated import pixel
 from remote_artifacts import at, read, upload
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx import types
@@ -23,13 +24,14 @@ from tfx.types import standard_artifacts
 from tfx.utils import io_utils
 
 from pipeline import data_gate, serving_gate
-from pipeline.contract import UserError, resource
+from pipeline.contract import Illustration, UserError, resource
 from pipeline.gate import GateRefusal, GateReport, read_report
 from pipeline.ingestion.raw import RawReport
 from pipeline.serving_gate import read_metrics
 
 SPLITS = ("train", "eval", "test")
 ROWS = 20
+ILLUSTRATED = tiny.make_model(illustration=Illustration(function="illustrated.squares", by="actual"))
 
 
 # --- the data gate ---------------------------------------------------------------------------------
@@ -146,7 +148,7 @@ def ask(asked: dict[str, list[types.Artifact]], root: str, wrong_by: float = 0.0
         examples=channels["examples"],
         schema=channels["schema"],
         trained=channels["model"],
-        model=tiny.MODEL,
+        model=ILLUSTRATED,
         settings=tiny.MODEL.settings(),
     )
     blessing = at(standard_artifacts.InfraBlessing, f"{root}/blessing")
@@ -163,10 +165,13 @@ def test_a_fresh_process_is_asked_about_copies_and_what_it_wrote_is_there(
     assert fileio.exists("ram://served/blessing/INFRA_BLESSED")
     assert all(check.passed for check in read_report(blessing.uri))
     assert read_metrics(blessing.uri)["eval"]["mae"] == pytest.approx(0, abs=1e-5)
-    for split in ("eval", "test"):
+    for split in SPLITS:
         rows = pq.read_table(io.BytesIO(read(f"{blessing.uri}/predictions/{split}.parquet")))
         assert rows.num_rows == ROWS
         np.testing.assert_allclose(rows["predicted"], rows["actual"], rtol=1e-5)
+    kept = pq.read_table(io.BytesIO(read(f"{blessing.uri}/illustrations/eval.parquet"))).to_pydict()
+    assert kept["id"] == [*range(6), *range(7, 13), *range(14, 20)]
+    assert [pixel(png) for png in kept["asked"]] == [round(row / 19 * 255) for row in kept["id"]]
     assert list(tmp_path.iterdir()) == [], "nothing lands in a local folder named after the scheme"
 
 
@@ -176,3 +181,26 @@ def test_a_model_that_disagrees_with_itself_is_refused(asked: dict[str, list[typ
     assert fileio.exists("ram://disagrees/blessing/INFRA_NOT_BLESSED")
     assert not all(check.passed for check in read_report("ram://disagrees/blessing"))
     assert json.loads(read("ram://disagrees/blessing/metrics.json"))["eval"]["rows"] == ROWS
+    assert not fileio.exists("ram://disagrees/blessing/illustrations/eval.parquet")
+
+
+def test_another_illustration_asks_anew() -> None:
+    """What the cache's key is made of."""
+    kinds = {"examples": standard_artifacts.Examples, "schema": standard_artifacts.Schema}
+    channels = {name: types.Channel(type=kind) for name, kind in {**kinds, "trained": standard_artifacts.Model}.items()}
+
+    def key(illustration: Illustration | None) -> tuple[str, str]:
+        model = tiny.make_model(illustration=illustration)
+        gate = serving_gate.ServingGate(**channels, model=model, settings=model.settings())
+        return gate.exec_properties["question"], gate.exec_properties["code"]
+
+    none, one, other = (
+        key(found)
+        for found in (
+            None,
+            Illustration(function="illustrated.squares", by="actual"),
+            Illustration(function="illustrated.squares", by="predicted"),
+        )
+    )
+    assert len({none[0], one[0], other[0]}) == 3
+    assert none[1] != one[1] == other[1]

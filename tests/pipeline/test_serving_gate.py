@@ -13,9 +13,11 @@ import pytest
 import tensorflow as tf
 import tiny
 from google.protobuf import text_format
+from illustrated import pixel
 from tensorflow_metadata.proto.v0 import schema_pb2
 
-from pipeline.contract import Answers, Request, resource
+from pipeline import serving_check
+from pipeline.contract import Answers, Illustration, Request, resource
 from pipeline.serving_check import Report, Spec, check_model
 from pipeline.serving_gate import ask_in_fresh_process
 from pipeline.serving_inputs import serving_inputs
@@ -147,6 +149,77 @@ def test_each_row_of_both_splits_is_written_with_what_was_served(tmp_path: Path,
         assert found["actual"] == pytest.approx(line(x))
         assert found["predicted"] == pytest.approx(line(x) + 0.5)
         assert found["naive"] == [0.0] * ROWS
+
+
+def test_of_a_sampled_split_every_so_many_rows_are_asked(tmp_path: Path, records: str) -> None:
+    """Evenly chosen, no more than allowed: examples are sorted, so that the first ones are alike."""
+    splits = {"eval": [records], "train": [records], "test": [records]}
+    asked = {"splits": splits, "sampled": {"train": 7, "test": ROWS}}
+    report = check_model(spec(save(tmp_path), records).model_copy(update=asked))
+    assert {split: values["rows"] for split, values in report.metrics.items()} == {"eval": 20, "train": 7, "test": 20}
+    assert report.metrics["train"]["mae"] == pytest.approx(0, abs=1e-6)
+    found = pq.read_table(tmp_path / "predictions" / "train.parquet")["x"].to_pylist()
+    assert found == np.linspace(0, 1, ROWS, dtype="float32")[::3].tolist()
+
+
+def illustrated(model: str, records: str, function: str = "squares") -> Spec:
+    """Rows by how far the answers are off; the model's are off by |x - .5|."""
+    asked = spec(model, records)
+    measured = asked.metrics.model_copy(update={"measure": "illustrated.off", "metrics": ()})
+    chosen = Illustration(function=f"illustrated.{function}", by="off")
+    more = {"metrics": measured, "illustration": chosen, "illustrations": f"{model}/illustrations"}
+    return asked.model_copy(update=more)
+
+
+def off_at_the_ends(x: Any) -> Any:
+    return line(x) + tf.abs(x - 0.5)
+
+
+def test_the_best_the_median_and_the_worst_rows_are_written_with_their_pictures(
+    tmp_path: Path, records: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serving_check, "BATCH", 4)
+    model = save(tmp_path, raw=off_at_the_ends, examples=off_at_the_ends)
+    report = check_model(illustrated(model, records))
+    assert all(check.passed and not check.note for check in report.checks), report
+    found = pq.read_table(tmp_path / "illustrations" / "eval.parquet").to_pydict()
+    assert list(found) == ["id", "x", "off", "kind", "asked", "missed"]
+    assert found["kind"] == ["best"] * 6 + ["median"] * 6 + ["worst"] * 6
+    x = np.linspace(0, 1, ROWS, dtype="float32")
+    order = np.argsort(np.round(np.abs(x - 0.5), 5), kind="stable")
+    chosen = [*order[:6], *order[7:13], *order[14:]]
+    # Both ends are as far off but for a rounding, which says who comes first.
+    assert sorted(found["off"]) == found["off"] == pytest.approx(np.abs(x - 0.5)[chosen], abs=1e-5)
+    assert set(found["x"]) == set(x[chosen].tolist())
+    assert found["id"] == [f"Zoë {value:.2f}" for value in found["x"]]
+    assert [pixel(png) for png in found["asked"]] == [round(value * 255) for value in found["x"]]
+    assert [pixel(png) for png in found["missed"]] == [round(value * 255) for value in found["off"]]
+
+
+def test_a_model_that_is_not_illustrated_leaves_no_pictures(tmp_path: Path, records: str) -> None:
+    check_model(spec(save(tmp_path), records).model_copy(update={"illustrations": str(tmp_path / "illustrations")}))
+    assert not (tmp_path / "illustrations").exists()
+
+
+def test_a_refused_model_leaves_no_pictures(tmp_path: Path, records: str) -> None:
+    report = check_model(illustrated(save(tmp_path, examples=off_at_the_ends), records))
+    assert refused(report).metric == "tf.Examples = raw"
+    assert not (tmp_path / "illustrations").exists()
+
+
+@pytest.mark.parametrize(
+    ("function", "why"),
+    [("broken", "RuntimeError: no ink for 18 rows"), ("gone", "ImportError: module 'illustrated' has no attribute")],
+)
+def test_pictures_that_cannot_be_drawn_refuse_no_model_and_the_reason_is_told(
+    tmp_path: Path, records: str, function: str, why: str
+) -> None:
+    report = check_model(illustrated(save(tmp_path), records, function))
+    assert all(check.passed for check in report.checks)
+    (told,) = [check for check in report.checks if check.note]
+    assert (told.metric, told.slice) == ("pictures for the report", "eval")
+    assert told.note.startswith(why)
+    assert report.metrics["eval"]["rows"] == ROWS
 
 
 def test_a_feature_with_the_name_of_an_answer(tmp_path: Path, records: str) -> None:

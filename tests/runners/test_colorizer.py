@@ -13,7 +13,9 @@ from typing import Any
 
 import numpy as np
 import predicted
+import pyarrow.parquet as pq
 import pytest
+from tensorflow.io import decode_png
 from verdicts import refused
 
 from models.colorizer import MODEL
@@ -90,7 +92,7 @@ def test_served_answers_have_the_evaluators_metrics(pushed: RunResult, root: Pat
     assert manifest.naive["eval"]["mse_vs_tint"] == pytest.approx(1)
 
 
-@pytest.mark.parametrize("split", ["eval", "test"])
+@pytest.mark.parametrize("split", ["eval", "test", "train"])
 def test_each_picture_is_kept_as_its_name_and_the_numbers_of_its_metrics(
     pushed: RunResult, root: Path, split: str
 ) -> None:
@@ -101,6 +103,17 @@ def test_each_picture_is_kept_as_its_name_and_the_numbers_of_its_metrics(
     assert list(zip(*names, strict=True)) == predicted.examples(root, pushed.pipeline, split, *named)
     assert all(found[name].shape == found["file"].shape and found[name].dtype == np.float64 for name in measured)
     assert predicted.metrics(MODEL, found) == predicted.reported(pushed, split)
+
+
+def test_the_best_the_median_and_the_worst_pictures_are_kept(pushed: RunResult) -> None:
+    found = pq.read_table(Path(pushed.folder) / "illustrations" / "eval.parquet").to_pydict()
+    assert found["kind"] == ["best"] * 6 + ["median"] * 6 + ["worst"] * 6
+    errors = np.sort(predicted.columns(pushed, "eval")["error"])
+    assert found["error"] == [*errors[:6], *errors[len(errors) // 2 - 3 :][:6], *errors[-6:]]
+    for row, error in enumerate(found["error"]):
+        answer, truth = (decode_png(found[name][row], 3).numpy() / 127.5 - 1 for name in ("predicted", "true"))
+        # A level is rounded in the picture, and not in the answer.
+        assert np.mean((answer - truth) ** 2) == pytest.approx(error, abs=0.001)
 
 
 def test_training_left_its_record_and_no_checkpoint(pushed: RunResult, root: Path) -> None:
@@ -118,10 +131,12 @@ def test_a_second_run_meets_the_champion(pushed: RunResult, pictures: Path, root
     assert (champion.metric, champion.passed) == ("mse_vs_tint", True)
     assert {node.name for node in second.nodes if node.state == "run"} == {"DataGate", "Evaluator", "Pusher"}
     # The serving gate was cached, and what it wrote is beside this run too.
-    assert second.predictions.keys() == pushed.predictions.keys() == {"eval", "test"}
+    assert second.predictions.keys() == pushed.predictions.keys() == {"eval", "test", "train"}
     for split, file in second.predictions.items():
         assert Path(file).is_relative_to(second.folder)
         assert Path(file).read_bytes() == Path(pushed.predictions[split]).read_bytes()
+    kept, first = (Path(each.folder) / "illustrations" / "eval.parquet" for each in (second, pushed))
+    assert kept.read_bytes() == first.read_bytes()
 
 
 # --- the data gate -------------------------------------------------------------------------------------

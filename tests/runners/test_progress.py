@@ -103,7 +103,7 @@ def test_a_pushed_result_names_the_version(pushed: str, stopped: Stopped) -> Non
     assert (told["event"], told["outcome"], told["exit_code"]) == ("result", "pushed", 0)
     assert (Path(told["pushed"]) / "saved_model.pb").is_file()
     assert {check["gate"] for check in told["checks"]} == {"data", "serving", "model"}
-    assert set(told["metrics"]) == {"eval", "test"}
+    assert set(told["metrics"]) == {"eval", "test", "train"}
 
 
 def test_a_mistake_is_a_result_too(tmp_path: Path) -> None:

@@ -148,7 +148,7 @@ def test_every_gate_is_heard_and_no_champion_known(first: Rehearsal) -> None:
     assert "rows with negative price" in {check.metric for check in first.checks}
     assert not [check for check in first.checks if "champion" in check.bound]
     assert nodes(first, "resolved") == {"Champion-model-blessing-resolver", "Champion-model-resolver"}
-    assert set(first.predictions) == {"eval", "test"}
+    assert set(first.predictions) == {"eval", "test", "train"}
 
 
 def test_every_node_leaves_its_log_and_no_scratch(first: Rehearsal) -> None:
