@@ -1,28 +1,24 @@
-"""The report's section "Data": what was read, how it was split, what the features hold, and what the data gate said."""
+"""The report's section "Data": what was read, how it was split, what the data gate said, what the features hold."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pyarrow as pa
 from markupsafe import Markup
 
-from pipeline.contract import Query, Shown, load
-from pipeline.ingestion.raw import RawReport
-from pipeline.verdict import Check, sentence
-from runners.reports import distances, exhibits, samples
-from runners.reports.distributions import HEIGHT, WIDTH, Small, bins, small
+from pipeline.contract import Listing, Query, Shown, load
+from pipeline.ingestion.raw import ForbiddenRows, RawReport
+from pipeline.verdict import Check
+from runners.reports import distances, exhibits, features, samples, trouble
 from runners.reports.facts import Facts
-from runners.reports.pages import render
-from runners.reports.statistics import Described, describe, read_schema
-
-PICTURED = ("train", "eval")
-"""Splits whose distributions are drawn: the first as an area, the other as a line."""
+from runners.reports.pages import count, render
 
 
 class Row(NamedTuple):
-    """Rows or files of the raw data of which the same became: `level` 1 for a part of the one above."""
+    """Rows or files of the raw data of which the same became: `level` 1 and 2 for parts of the one above."""
 
     what: str
     rows: int
@@ -31,28 +27,28 @@ class Row(NamedTuple):
 
 def section(facts: Facts) -> Markup | None:
     """Returns the section; None for a run that did not get as far as its data."""
-    if not (facts.ingestion or facts.result.counts or facts.artifact("ExampleGen", "examples")):
+    artifact = facts.artifact("ExampleGen", "examples")
+    if not (artifact or facts.result.counts):
         return None
     checks = [check for check in facts.result.checks if check.gate == "data"]
     return render(
         "data.html",
         facts=facts,
-        missed=[sentence(check) for check in checks if not check.passed],
         checks=checks,
+        missed=[check for check in checks if not check.passed],
         closest=distances.closest(checks),
         raw=_raw(facts.ingestion, facts.result.counts),
-        forbidden=_forbidden(facts),
-        splits=_splits(facts),
+        splits=samples.counts_of(artifact) if artifact else {},
         distances=distances.distances(checks),
-        others=[check for check in checks if not distances.is_distance(check)],
-        look=exhibits.attempt("What moved", lambda: _look(facts, checks)),
-        features=exhibits.attempt("Statistics", lambda: _features(facts)),
+        others=[check for check in checks if check.passed and not distances.is_distance(check)],
+        trouble=exhibits.attempt("Where the trouble is", lambda: _trouble(facts, checks)),
+        features=exhibits.attempt("Statistics", lambda: features.tables(facts)),
         own=exhibits.attempt("The model's own view of the data", lambda: _own(facts)),
     )
 
 
 def _raw(report: RawReport | None, counts: Mapping[str, int]) -> list[Row]:
-    """What became of the raw data; of records without the report, what they counted."""
+    """What became of the raw data; of a run without ingestion's report, what its record counts."""
     if report is None:
         return [Row(what, rows) for what, rows in counts.items()]
     return [
@@ -65,73 +61,55 @@ def _raw(report: RawReport | None, counts: Mapping[str, int]) -> list[Row]:
     ]
 
 
-def _forbidden(facts: Facts) -> list[tuple[str, str, int, list[str]]]:
-    """Name, condition, rows and examples of what must not be there, and is."""
-    source = facts.model.source
-    conditions = {found.name: found.where for found in source.forbidden} if isinstance(source, Query) else {}
-    report = facts.ingestion
-    found = report.forbidden.items() if report else ()
-    return [(name, conditions.get(name, ""), each.rows, each.examples) for name, each in found if each.rows]
-
-
-def _splits(facts: Facts) -> dict[str, int]:
-    artifact = facts.artifact("ExampleGen", "examples")
-    return dict(samples.counts_of(artifact)) if artifact else {}
-
-
-# --- features ----------------------------------------------------------------------------------------
-
-
-def _features(facts: Facts) -> Markup | None:
-    statistics = facts.artifact("StatisticsGen", "statistics")
-    if statistics is None:
-        return None
-    schema = read_schema(facts.folder("ImportSchemaGen", "schema"), facts.model)
-    found = describe(statistics, schema, facts.model)
-    return render(
-        "features.html",
-        numeric=[each for each in found if each.kind.endswith("number")],
-        texts=[each for each in found if each.kind == "text"],
-        pictures=[each for each in found if each.kind == "bytes"],
-        drawn={each.name: drawn for each in found if (drawn := _drawn(each, facts.examples))},
-        box=(WIDTH, HEIGHT),
-        sampled=_sampled(facts),
-    )
-
-
-def _drawn(feature: Described, examples: Mapping[str, pa.Table]) -> Small | None:
-    tables = [examples[split] for split in PICTURED if split in examples]
-    found = bins([table[feature.name] for table in tables if feature.name in table.column_names])
-    return small(found) if found else None
-
-
-def _sampled(facts: Facts) -> dict[str, int]:
-    """Split -> rows that were looked at, where those are not all."""
-    counts = _splits(facts)
-    return {name: len(table) for name, table in facts.examples.items() if len(table) < counts.get(name, 0)}
-
-
-def _look(facts: Facts, checks: list[Check]) -> Markup | None:
-    """A closer look at what the data gate refused; where that are raw rows, at what they did to the features."""
-    missed = [check for check in checks if not check.passed]
-    if not missed:
-        return None
-    plot = distances.look(checks, facts.examples, _reference(facts), wide=True)
-    return exhibits.show([plot]) if plot else None
-
-
-def _reference(facts: Facts) -> pa.Table | None:
-    """Examples of the training split of the last pushed run, as the data gate was given its statistics."""
-    gate = facts.nodes.get("DataGate")
-    given: list[Any] = gate.inputs.get("reference", []) if gate else []
-    made = facts.store.producer(given[0]) if facts.store and given else None
-    examples = made.inputs.get("examples", []) if made else []
-    return samples.of_artifact(examples[0]).get(distances.TRAIN) if examples else None
-
-
 def _own(facts: Facts) -> Markup | None:
     """What the model shows of its examples."""
     path = facts.model.exhibits.data
     if path is None or not facts.examples:
         return None
     return exhibits.show(load(path)(Shown(facts.examples, facts.result.settings)))
+
+
+# --- what was refused --------------------------------------------------------------------------------
+
+
+def _trouble(facts: Facts, checks: list[Check]) -> Markup | None:
+    """Rows that must not be there, and the features that were refused; where that was none, those that moved most."""
+    if all(check.passed for check in checks):
+        return None
+    report = facts.ingestion
+    forbidden = [_forbidden(facts, report, name) for name in (report.forbidden if report else ())]
+    plot = trouble.look(checks, facts.examples, _reference(facts))
+    return exhibits.show([*(listing for listing in forbidden if listing), *([plot] if plot else [])])
+
+
+def _forbidden(facts: Facts, report: RawReport, name: str) -> Listing | None:
+    """The first rows that meet a condition that none may meet."""
+    found, source = report.forbidden[name], facts.model.source
+    if not found.rows:
+        return None
+    conditions = {rule.name: rule.where for rule in source.forbidden} if isinstance(source, Query) else {}
+    says = (
+        f"There must be none{f', which means: {conditions[name]}' if name in conditions else ''}. They are "
+        f"{100 * found.rows / report.rows_usable:.2g} % of the usable {report.unit}. The first ones, as they were read:"
+    )
+    return Listing(f"{count(found.rows)} {report.unit} with {name}", says, *_cells(found))
+
+
+def _cells(found: ForbiddenRows) -> tuple[tuple[str, ...], tuple[tuple[str | None, ...], ...]]:
+    """Columns and rows of `row 17: {...}`."""
+    read = [(where, json.loads(cells)) for where, _, cells in (text.partition(": ") for text in found.examples)]
+    columns = tuple(dict.fromkeys(column for _, cells in read for column in cells))
+    rows = tuple(
+        (where, *(None if cells.get(column) is None else str(cells[column]) for column in columns))
+        for where, cells in read
+    )
+    return ("where", *columns), rows
+
+
+def _reference(facts: Facts) -> pa.Table | None:
+    """Examples of the training split of the last pushed run, whose statistics the data gate was given."""
+    gate = facts.nodes.get("DataGate")
+    given = gate.inputs.get("reference", []) if gate else []
+    made = facts.store.producer(given[0]) if facts.store and given else None
+    examples = made.inputs.get("examples", []) if made else []
+    return samples.of_artifact(examples[0]).get(trouble.TRAIN) if examples else None

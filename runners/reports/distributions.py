@@ -68,7 +68,7 @@ def small(found: Bins) -> Small:
     heights = found.shares / found.shares.max()
     first, *others = [_steps(row) for row in heights]
     if found.names:
-        return Small(f"{first} Z", tuple(others), found.names[0], found.names[-1], "most frequent first")
+        return Small(f"{first} Z", tuple(others), found.names[0], found.names[-1], "")
     low, high = (_short(edge) for edge in found.edges[[0, -1]])
     return Small(f"{first} Z", tuple(others), low, high, "log scale" if found.log else "")
 
@@ -86,11 +86,13 @@ def _of_numbers(columns: list[NDArray[np.float64]]) -> Bins | None:
 def _edges(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], bool]:
     low, high = values.min(), values.max()
     above = values[values > 0]
+    whole = np.array_equal(values, np.round(values))
     if low >= 0 and high > LONG_TAIL * np.median(above):
         edges = np.geomspace(above.min(), high, BINS + 1)
+        edges = np.unique(np.ceil(edges)) if whole else edges
         edges[-1] = high
         return (np.concatenate([[0.0], edges]) if low == 0 else edges), True
-    if high - low < BINS and np.array_equal(values, np.round(values)):
+    if high - low < BINS and whole:
         return np.arange(low, high + 2), False
     return np.linspace(low, high, BINS + 1), False
 
@@ -101,7 +103,9 @@ def _of_texts(columns: list[Any]) -> Bins | None:
         return None
     everything = set().union(*counts)
     names = sorted(everything, key=lambda name: (-counts[0].get(name, 0), name))[:BARS]
-    shares = [[count.get(name, 0) / len(column) for name in names] for count, column in zip(counts, columns, strict=True)]
+    shares = [
+        [count.get(name, 0) / len(column) for name in names] for count, column in zip(counts, columns, strict=True)
+    ]
     return Bins(np.array(shares), np.array([]), tuple(map(str, names)), log=False)
 
 

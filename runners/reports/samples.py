@@ -1,7 +1,8 @@
 """Examples of a split, evenly sampled: what TFX wrote as gzipped TFRecords of tf.Examples, as a table.
 
-Reads the files itself, since TensorFlow's reader takes ten seconds to import: a record is its length (8 bytes, the least
-first), a checksum of that (4), the content, and a checksum of it (4). tfx_bsl decodes the content, without TensorFlow.
+Reads the files itself, since TensorFlow's reader takes ten seconds to import: a record is its length (8 bytes, the
+least first), a checksum of that (4), the content, and a checksum of it (4). tfx_bsl decodes the content, without
+TensorFlow.
 """
 
 from __future__ import annotations

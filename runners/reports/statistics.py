@@ -17,7 +17,10 @@ from runners.reports.store import Artifact
 FREQUENT = 4
 """Values of a category that are named."""
 
-_KINDS = {statistics_pb2.FeatureNameStatistics.INT: "whole number", statistics_pb2.FeatureNameStatistics.FLOAT: "number"}
+_KINDS = {
+    statistics_pb2.FeatureNameStatistics.INT: "whole number",
+    statistics_pb2.FeatureNameStatistics.FLOAT: "number",
+}
 
 
 class Numbers(NamedTuple):
