@@ -5,7 +5,7 @@ from __future__ import annotations
 from models.colorizer import features
 from models.colorizer.dataset import DATASET
 from models.colorizer.settings import ColorizerSettings
-from pipeline.contract import Command, Metric, Model, Pictures, Request
+from pipeline.contract import Command, Exhibits, Metric, Model, Pictures, Request
 
 MODEL = Model(
     name="colorizer",
@@ -48,6 +48,7 @@ MODEL = Model(
     "an attribution would be a map for every pixel and colour, which no one number sums up",
     dataset=DATASET,
     page="models.colorizer:page.html",
+    exhibits=Exhibits(data="models.colorizer.exploring.data"),
     commands=(
         Command(
             name="colorize",

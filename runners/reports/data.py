@@ -77,9 +77,9 @@ def _trouble(facts: Facts, checks: list[Check]) -> Markup | None:
     if all(check.passed for check in checks):
         return None
     report = facts.ingestion
-    forbidden = [_forbidden(facts, report, name) for name in (report.forbidden if report else ())]
-    plot = trouble.look(checks, facts.examples, _reference(facts))
-    return exhibits.show([*(listing for listing in forbidden if listing), *([plot] if plot else [])])
+    forbidden = [_forbidden(facts, report, name) for name in report.forbidden] if report else []
+    found = [*forbidden, trouble.look(checks, facts.examples, _reference(facts))]
+    return exhibits.show(exhibit for exhibit in found if exhibit)
 
 
 def _forbidden(facts: Facts, report: RawReport, name: str) -> Listing | None:
@@ -89,7 +89,7 @@ def _forbidden(facts: Facts, report: RawReport, name: str) -> Listing | None:
         return None
     conditions = {rule.name: rule.where for rule in source.forbidden} if isinstance(source, Query) else {}
     says = (
-        f"There must be none{f', which means: {conditions[name]}' if name in conditions else ''}. They are "
+        f"None is allowed{f': the contract forbids {conditions[name]}' if name in conditions else ''}. They are "
         f"{100 * found.rows / report.rows_usable:.2g} % of the usable {report.unit}. The first ones, as they were read:"
     )
     return Listing(f"{count(found.rows)} {report.unit} with {name}", says, *_cells(found))

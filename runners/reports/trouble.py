@@ -15,6 +15,7 @@ from pipeline.contract import Plot
 from pipeline.verdict import Check
 from runners.reports.distances import bar_of
 from runners.reports.distributions import Bins, bins
+from runners.reports.pages import figure
 
 SHOWN = 3
 """Features that are looked at."""
@@ -107,14 +108,12 @@ def _says(feature: str, check: Check, values: Any, domain: tuple[float, float] |
     if domain is None:
         return f"{feature} in {check.slice}: {(check.note or str(check.value)).partition(';')[0]}"
     outside = pc.sum(pc.or_(pc.less(values, domain[0]), pc.greater(values, domain[1]))).as_py() or 0
-    allowed = f"{domain[0]:,g} .. {domain[1]:,g}"
-    return (
-        f"{feature} in {check.slice} is outside of {allowed} in {outside:,} of {len(values):,} rows that were looked at"
-    )
+    allowed = f"{figure(domain[0])} .. {figure(domain[1])}"
+    return f"{feature} in {check.slice} is outside of {allowed} in {outside:,} of {len(values):,} rows"
 
 
-def _draw(panels: Sequence[Panel], figure: Any) -> None:
-    axes = figure.subplots(1, len(panels), squeeze=False)[0]
+def _draw(panels: Sequence[Panel], canvas: Any) -> None:
+    axes = canvas.subplots(1, len(panels), squeeze=False)[0]
     for axis, panel in zip(axes, panels, strict=True):
         found = panel.found
         edges = np.arange(len(found.names) + 1) if found.names else found.edges
@@ -129,7 +128,9 @@ def _draw(panels: Sequence[Panel], figure: Any) -> None:
 
 def _scale(axis: Any, found: Bins) -> None:
     if found.names:
-        axis.set_xticks([place + 0.5 for place in range(len(found.names))], found.names, rotation=60, ha="right")
+        axis.set_xticks(
+            [place + 0.5 for place in range(len(found.names))], found.names, rotation=60, ha="right", parse_math=False
+        )
     elif found.log:
         axis.set_xscale("symlog", linthresh=found.edges[found.edges > 0].min())
         axis.xaxis.set_major_formatter("{x:,g}")
