@@ -41,11 +41,13 @@ class Values(NamedTuple):
     Attributes:
       missing: rows without it.
       distinct: how many different values there are.
+      repeated: whether values come back: those of ids and names do not, and the most frequent ones say nothing.
       frequent: value and its share of the rows that have one, the most frequent first.
     """
 
     missing: int
     distinct: int
+    repeated: bool
     frequent: tuple[tuple[str, float], ...]
 
 
@@ -126,4 +128,4 @@ def _of_values(stats: statistics_pb2.StringStatistics) -> Values:
     rows = max(1, stats.common_stats.num_non_missing)
     buckets = sorted(stats.rank_histogram.buckets, key=lambda bucket: bucket.low_rank)[:FREQUENT]
     frequent = tuple((bucket.label, bucket.sample_count / rows) for bucket in buckets)
-    return Values(stats.common_stats.num_missing, stats.unique, frequent)
+    return Values(stats.common_stats.num_missing, stats.unique, stats.unique <= rows / 2, frequent)
