@@ -123,7 +123,7 @@ def _classes(classes: Values) -> Iterator[Plot]:
 def _shares(classes: Values) -> list[_Share]:
     """The class that is most frequent in the first split comes first."""
     counts = {split: Counter(map(str, values)) for split, values in classes.items()}
-    names = sorted(set().union(*counts.values()), key=lambda name: [(-count[name]) for count in counts.values()])
+    names = sorted(set().union(*counts.values()), key=lambda name: (*(-count[name] for count in counts.values()), name))
     return [
         _Share(name, {split: count[name] / len(classes[split]) for split, count in counts.items()}) for name in names
     ]

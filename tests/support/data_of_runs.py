@@ -18,16 +18,16 @@ from pipeline.contract import find_model
 from pipeline.ingestion.raw import RawReport
 from pipeline.settings import make_settings
 from pipeline.verdict import Check
-from runners.records import RECORD
 from runners.reports.facts import INGESTION, Facts, gather
-from runners.run import RunResult
+from runners.run import RECORD, RunResult
 
-Columns = Mapping[str, Sequence[Any]]
+Columns = Mapping[str, Any]
+"""Feature -> its values, row by row."""
 SPLIT_NAMES = '["train", "eval", "test"]'
 PIPELINE = "clv-main-horizon_days-91"
 
 
-def customers(rows: int, seed: int = 1, **columns: Sequence[Any]) -> Columns:
+def customers(rows: int, seed: int = 1, **columns: Any) -> Columns:
     """Examples of the CLV model: incomes with a long tail, three of four from France; `columns` over these."""
     draw = np.random.default_rng(seed)
     past, future = draw.lognormal(6, 1.5, rows), draw.lognormal(5, 1.5, rows)
@@ -145,8 +145,8 @@ class RootByHand:
         for split, columns in splits.items():
             write_statistics(folder / f"Split-{split}" / "FeatureStats.pb", columns)
         made = self._metadata.artifact("ExampleStatistics", folder, split_names=SPLIT_NAMES)
-        ends = {"took": {"examples": examples}, "left": {"statistics": made}}
-        self._metadata.node("StatisticsGen", pipeline=PIPELINE, run=run, **ends)
+        taken, left = {"examples": examples}, {"statistics": made}
+        self._metadata.node("StatisticsGen", pipeline=PIPELINE, run=run, took=taken, left=left)
         return made
 
     def refusal(self, run: str, reference: int) -> None:

@@ -124,7 +124,7 @@ def test_a_run_that_passed_says_what_became_of_every_row(passed: Facts) -> None:
     assert rows_of(found, "left out on purpose") == [["left out on purpose: cancelled or returned", "4", "4.0 %"]]
     assert "/shop/quarantine.csv" in found.words
     assert "5e" * 32 in found.words
-    assert [row[:2] for row in rows_of(found, "eval") if len(row) == 3] == [["eval", "40"]]
+    assert ["eval", "40", "21 %"] in found.rows
     assert found.alerts == 0
 
 
@@ -155,9 +155,16 @@ def test_a_refused_run_shows_the_forbidden_rows_and_its_features_against_the_las
     bad = {"negative price": {"rows": 9, "examples": ['row 2: {"Price": "-3.25", "Country": null}']}}
     root.statistics(RUN, spoilt, root.examples(RUN, spoilt, report(forbidden=bad)))
     root.refusal(RUN, before)
-    schema = {"metric": "schema: past_monetary_value", "slice": "train", "bound": "FLOAT, 0 .. 1e+07, in 100% of rows"}
     checks = [
-        Check(gate="data", **schema, value="FLOAT, -50 .. 900", passed=False, note="Unexpectedly low values"),
+        Check(
+            gate="data",
+            metric="schema: past_monetary_value",
+            slice="train",
+            bound="FLOAT, 0 .. 1e+07, in 100% of rows",
+            value="FLOAT, -50 .. 900",
+            passed=False,
+            note="Unexpectedly low values",
+        ),
         distance("drift", "past_monetary_value", "train", 0.4, passed=False),
     ]
     found = seen(root.facts(RUN, checks))
@@ -187,7 +194,7 @@ def test_what_is_gone_is_left_out_and_the_rest_is_shown(passed: Facts, tmp_path:
         shutil.rmtree(tmp_path / RUN / name)
     found = seen(passed)
     assert found.alerts == 0
-    assert [row[:2] for row in rows_of(found, "eval") if len(row) == 3] == [["eval", "40"]]
+    assert ["eval", "40", "21 %"] in found.rows
     assert found.small == 0
     assert bool(rows_of(found, "n_purchases input of the model")) == (lost == "examples")
 
