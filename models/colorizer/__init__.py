@@ -58,5 +58,5 @@ MODEL = Model(
         ),
     ),
     illustration=Illustration(function="models.colorizer.illustration.illustrate", by=metrics.ERROR),
-    exhibits=Exhibits(evaluation="models.colorizer.report.evaluation"),
+    exhibits=Exhibits(data="models.colorizer.exploring.data", evaluation="models.colorizer.report.evaluation"),
 )

@@ -18,6 +18,7 @@ from pipeline.ingestion.raw import RawReport
 from pipeline.push import MANIFEST_FILE, Manifest, is_bucket
 from pipeline.verdict import JUDGED_SPLIT
 from runners.records import find_record
+from runners.reports import samples
 from runners.reports.store import Artifact, Execution, Store, open_store
 from runners.run import RunResult
 
@@ -63,6 +64,12 @@ class Facts:
     def ingestion(self) -> RawReport | None:
         """What became of the raw data."""
         return _read(self.folder("ExampleGen", "examples"), INGESTION, RawReport.model_validate_json)
+
+    @cached_property
+    def examples(self) -> Mapping[str, pa.Table]:
+        """Split -> its examples, at most `samples.ROWS` of them; none where they are gone."""
+        artifact = self.artifact("ExampleGen", "examples")
+        return samples.of_artifact(artifact) if artifact else {}
 
     @cached_property
     def training(self) -> dict[str, Any] | None:
