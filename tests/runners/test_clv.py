@@ -125,7 +125,8 @@ def test_the_predictions_are_of_the_customers_of_the_split(
 ) -> None:
     result = pushed["integer-ids"]
     found = predicted.columns(result, split)
-    described = ("customer_id", "customer_country", "frequency_band", "customer_weight", "past_monetary_value")
+    read = ("customer_id", "customer_country", "frequency_band", "customer_weight", "past_monetary_value")
+    described = (*read, "n_purchases", "days_since_last_purchase", "avg_purchase_revenue")
     assert list(found) == [*described, "actual", "predicted", "naive"]
     names = (*described, "target_monetary_value_3M")
     expected = predicted.examples(root, result.pipeline, split, *names)
