@@ -32,6 +32,7 @@ SIGMAS = 3
 """Standard deviations from the mean beyond which the lab calls a value an outlier."""
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
 TICKS = (0.01, 1, 100, 10_000, 1_000_000)
+BINS = 24
 COUNTED = 9
 """Frequencies up to this one have a bar of their own."""
 
@@ -91,7 +92,7 @@ def distributions(rows: Rows) -> Plot:
 
     def draw(figure: Any) -> None:
         left, middle, right = figure.subplots(1, 3)
-        left.hist(recency, bins=30, color="C0")
+        left.hist(recency, bins=BINS, color="C0")
         for day in (COOLING_DAYS, DORMANT_DAYS):
             left.axvline(day, color="C1", linestyle="--")
         left.set(title="Recency", xlabel="days since the last purchase", ylabel="rows (customers by country)")
@@ -118,10 +119,10 @@ def distributions(rows: Rows) -> Plot:
 def _log_histogram(axes: Any, values: Floats) -> None:
     if values.size:
         low, high = float(values.min()), float(values.max())
-        axes.hist(values, bins=np.geomspace(low * 0.99, high * 1.01, 31), color="C0")
+        axes.hist(values, bins=np.geomspace(low * 0.99, high * 1.01, BINS + 1), color="C0")
         axes.set_xscale("log")
-        axes.set_xticks([tick for tick in TICKS if low <= tick <= high], minor=False)
-        axes.set_xticks([], minor=True)
+        axes.minorticks_off()
+        axes.set_xticks([tick for tick in TICKS if low <= tick <= high])
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.6g}")
 
 

@@ -68,5 +68,6 @@ def log_axis(axes: Any, which: str, ticks: Sequence[int] = TICKS) -> None:
     axis = {"x": axes.xaxis, "y": axes.yaxis}[which]
     low, high = axis.get_view_interval()
     getattr(axes, f"set_{which}scale")("symlog", linthresh=LINEAR, linscale=0.6)
+    axes.minorticks_off()
     axis.set_ticks([tick for tick in ticks if low <= tick <= high])
     axis.set_major_formatter(lambda value, _: f"{value:,.0f}")
