@@ -65,7 +65,8 @@ def calibration(future: Future) -> Plot:
         "Calibration by decile, eval",
         "A diamond within the lines of its dot may be off by chance alone; one outside them is wrong for that tenth of "
         f"the list. {within} of {len(found)} are within. Furthest off is decile {off.decile}: {money(off.predicted)} "
-        f"predicted, {money(off.actual)} came, a mean of {off.rows:,} rows. The axis is logarithmic, up to {LINEAR} linear.",
+        f"predicted, {money(off.actual)} came, a mean of {off.rows:,} rows. The axis is logarithmic, up to {LINEAR} "
+        "linear.",
         draw,
         3.6,
     )
