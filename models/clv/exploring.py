@@ -102,9 +102,8 @@ def distributions(rows: Rows) -> Plot:
         _log_histogram(right, positive)
         right.set(title="Monetary value", xlabel=f"past revenue ({rows.unit}), log axis")
 
-    left_out = (
-        f" {past.size - positive.size:,} rows without revenue are not drawn." if positive.size < past.size else ""
-    )
+    missing = past.size - positive.size
+    left_out = f" Not drawn, since without revenue: {missing:,}." if missing else ""
     return Plot(
         "Recency, frequency and monetary value",
         f"Look for a long tail: a few customers far from the rest. Of {rows.size:,} rows (a customer in a country), "

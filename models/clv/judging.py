@@ -46,7 +46,7 @@ def scatter(splits: Mapping[str, Future]) -> Plot:
 def _told(future: Future) -> str:
     none = future.actual == 0
     below = int((future.predicted < 0).sum())
-    negative = f", {below:,} predictions are below 0" if below else ""
+    negative = f", predictions below 0: {below:,}" if below else ""
     return f"{_bias(future)}, {none.sum():,} of {none.size:,} rows bought nothing{negative}"
 
 

@@ -30,7 +30,7 @@ def _first_sentence(dotted: str) -> str:
         spec = importlib.util.find_spec(module)
     except (ImportError, ValueError):
         return ""
-    if spec is None or spec.origin is None:
+    if spec is None or not spec.origin or not spec.origin.endswith(".py"):
         return ""
     found = ast.parse(Path(spec.origin).read_text(encoding="utf-8")).body
     functions = [node for node in found if isinstance(node, ast.FunctionDef) and node.name == name]

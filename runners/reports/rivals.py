@@ -125,7 +125,7 @@ def _column(table: pa.Table, name: str) -> NDArray[np.float64]:
 
 
 def _contest(facts: Facts, split: str, rivals: Mapping[str, Values]) -> Contest | None:
-    if not rivals:
+    if CANDIDATE not in rivals:
         return None
     lines = tuple(_line(facts, metric, list(rivals.values())) for metric in facts.model.metrics)
     compared = [line for line in lines if any(line.best)]
