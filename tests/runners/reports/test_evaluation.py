@@ -8,13 +8,13 @@ from typing import Any
 from xml.etree.ElementTree import Element, fromstring
 
 import numpy as np
-import predicted
+import pyarrow as pa
 import pytest
 from evaluated import check, facts, rows
 
 from models.clv import MODEL
 from models.colorizer import MODEL as COLORIZER
-from pipeline.contract import Exhibits, Metric, Model
+from pipeline.contract import Exhibits, Metric, Model, Rows, load
 from runners.reports import evaluation, rivals
 from runners.reports.bullets import WIDTH, Bullet, judged
 from runners.reports.facts import Facts
@@ -49,6 +49,13 @@ def checked(given: Element) -> list[Element]:
     """The rows of checks."""
     found = given.findall(".//table[@class='bounds']/tbody/tr")
     return [row for row in found if row.get("class") != "metric"]
+
+
+def of_rows(table: pa.Table, minus: str | None) -> Rows:
+    """What a metric of the model gate sees of a file of predictions."""
+    known = table[minus].to_numpy() if minus else 0.0
+    actual, predicted, naive = (table[name].to_numpy() - known for name in ("actual", "predicted", "naive"))
+    return Rows(actual, predicted, naive, table["customer_weight"].to_numpy())
 
 
 # --- bounds -------------------------------------------------------------------------------------------
@@ -159,8 +166,9 @@ def test_the_candidates_metrics_are_those_of_the_gates(tmp_path: Path) -> None:
     tables = {"eval": rows(101, 1), "test": rows(90, 2), "train": rows(300, 3)}
     given = facts(tmp_path, tables)
     for split, table in tables.items():
-        columns = {name: table[name].to_numpy() for name in table.column_names}
-        assert rivals.measured(given, split)["candidate"] == predicted.metrics(MODEL, columns)
+        assert rivals.measured(given, split)["candidate"] == {"rows": table.num_rows} | {
+            metric.name: load(metric.function)(of_rows(table, metric.minus)) for metric in MODEL.metrics
+        }
 
 
 def test_rivals_stand_side_by_side_and_the_best_is_marked(tmp_path: Path) -> None:
