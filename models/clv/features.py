@@ -51,6 +51,10 @@ FREQUENCY_BAND = "frequency_band"
 BOOKKEEPING = (CUSTOMER, WEIGHT, FREQUENCY_BAND)
 """For people and metrics, never for the model: id, 1 / rows of the customer, band of `n_purchases`."""
 
+FREQUENCY, RECENCY, AVERAGE = "n_purchases", "days_since_last_purchase", "avg_purchase_revenue"
+DESCRIBED = (FREQUENCY, RECENCY, AVERAGE)
+"""Kept of each row beside what was predicted: what people ask next, and what reports and other rules read."""
+
 SPLIT = "split"
 TOTAL = "total_monetary_value"
 FUTURE = "future_monetary_value"

@@ -1,4 +1,4 @@
-"""The rule that the model must beat: customers go on as before."""
+"""Rules of thumb: the one that the model must beat, customers go on as before; and another to compare with."""
 
 from __future__ import annotations
 
@@ -28,4 +28,22 @@ def naive(inputs: Mapping[str, NDArray[Any]], feature_settings: Mapping[str, Any
     tenure = np.asarray(inputs[features.TENURE], np.float64)
     horizon = float(feature_settings["horizon_days"])
     total: NDArray[np.float64] = past + past * horizon / np.maximum(tenure, horizon)
+    return total
+
+
+def lab_baseline(inputs: Mapping[str, NDArray[Any]], feature_settings: Mapping[str, Any]) -> NDArray[np.float64]:
+    """Predicts the total as twice the mean revenue of a day with a purchase: the SQL baseline of the reference lab.
+
+    The lab compares its network with it, but it is a slip: neither how often a customer buys nor what was spent so far
+    is in it. On UCI Online Retail at 2011-09-01 its mean absolute error of the total is 1371 on the 353 rows of the
+    eval split; that of past revenue alone is 572. It is shown because people know it, and gates nothing.
+
+    Args:
+      inputs: arrays of shape [rows] by feature name: `features.AVERAGE` (money).
+      feature_settings: the feature settings; none is read.
+
+    Returns:
+      Predicted totals, float64 of shape [rows], in the unit of the input.
+    """
+    total: NDArray[np.float64] = 2 * np.asarray(inputs[features.AVERAGE], np.float64)
     return total
