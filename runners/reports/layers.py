@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from graphlib import TopologicalSorter
+from itertools import pairwise
 from typing import NamedTuple
 
 GAP = 16.0
@@ -72,7 +73,7 @@ def lay_out(sizes: Mapping[str, tuple[float, float]], edges: Iterable[Edge]) -> 
     layer = _layers(sizes, kept)
     chains = {edge: _chain(edge, layer) for edge in kept}
     rows = _rows(sizes, layer, chains.values())
-    links = [link for chain in chains.values() for link in zip(chain, chain[1:], strict=False)]
+    links = [link for chain in chains.values() for link in pairwise(chain)]
     above, below = _neighbours((end, start) for start, end in links), _neighbours(links)
     _order(rows, above, below)
     widths = {cell: sizes[cell][0] if isinstance(cell, str) else 1.0 for row in rows for cell in row}

@@ -44,7 +44,7 @@ def _rows(name: str, value: Any) -> Iterator[Told]:
 
 
 def _parsed(value: Any) -> Any:
-    if not isinstance(value, str) or value[:1] not in ("{", "[") and value != "null":
+    if not isinstance(value, str) or (value[:1] not in ("{", "[") and value != "null"):
         return value
     try:
         return json.loads(value)
