@@ -46,7 +46,7 @@ def section(facts: Facts) -> Markup | None:
     return render(
         "training.html",
         says=[*_source(facts), *_ended(told, settings, history)],
-        curves=show([_curves(history, told["best_epoch"])]) if len(history) > 1 else "",
+        curves=show([_curves(history, told.get("best_epoch"))]) if len(history) > 1 else "",
         numbers=show([_numbers(facts, told)]),
         settings=show([_settings(settings)]),
         networks=networks(told.get("layers", [])),
@@ -66,10 +66,13 @@ def _source(facts: Facts) -> list[str]:
 
 
 def _ended(told: Mapping[str, Any], settings: Mapping[str, Any], history: History) -> list[str]:
-    """Says when the training ended, and which epoch was kept."""
+    """Says when the training ended, and which epoch was kept, if its trainer tells."""
+    if "epochs" not in told or "best_epoch" not in told:
+        return []
     done, best = told["epochs"], told["best_epoch"]
     most = settings.get("virtual_epochs") or settings.get("epochs", done)
-    stopped = f"Stopped after epoch {done} of at most {most}" if done < most else f"All {done} epochs ran"
+    stuck = f"Stopped after epoch {done} of at most {most}, as {done - best} epochs in a row brought no improvement"
+    stopped = stuck if done < most else f"All {done} epochs ran"
     loss = _held_out(told, history, best)
     if loss is None:
         return [f"{stopped}; no examples were held out, and epoch {best} is what was kept."]
@@ -109,7 +112,7 @@ def _entry(value: Any) -> str | float | None:
     return value if value is None or isinstance(value, int | float) else str(value)
 
 
-def _curves(history: History, best: int) -> Plot:
+def _curves(history: History, best: int | None) -> Plot:
     def draw(figure: Any) -> None:
         rates = _values(history, RATE)
         upper, *lower = figure.subplots(
@@ -120,10 +123,10 @@ def _curves(history: History, best: int) -> Plot:
             upper.plot(
                 epochs, values, f"C{number}", label=NAMES.get(name, name), marker="." if len(epochs) < 20 else ""
             )
-        for axes in (upper, *lower):
-            axes.axvline(best, color="C2", linestyle="--", linewidth=1.2)
+        for axes in (upper, *lower) if best else ():
+            label = f"epoch {best}, kept" if axes is upper else None
+            axes.axvline(best, color="C2", linestyle="--", linewidth=1.2, label=label)
         upper.set_ylabel("loss")
-        upper.plot([], [], "C2--", label=f"epoch {best}, kept")
         upper.legend()
         for axes in lower:
             axes.plot(*zip(*rates, strict=True), "C5")

@@ -67,7 +67,9 @@ def _report(root: Path, told: dict[str, Any]) -> Path:
 def test_a_training_is_told_drawn_and_listed(tmp_path: Path, opened: Open) -> None:
     page = looked_at(opened, _report(tmp_path, TOLD))
     told = page.locator("#training")
-    expect(told).to_contain_text("Stopped after epoch 12 of at most 60; epoch 9 was best and is what was kept")
+    expect(told).to_contain_text(
+        "Stopped after epoch 12 of at most 60, as 3 epochs in a row brought no improvement; epoch 9 was best and is what"
+    )
     expect(told).to_contain_text("held-out loss 2.25")
     expect(told).to_contain_text("The least held-out loss of all was 2.125, after epoch 8")
     expect(told).to_contain_text("The held-out loss went from 10 to 2.75, 29.4% above its least value.")
@@ -85,7 +87,7 @@ def test_layers_that_only_reshape_or_activate_stand_in_the_box_before(tmp_path: 
     expect(page.locator(".network h4")).to_have_text(
         "Inside of painter: 3 networks of this form side by side, each with 1,000 parameters"
     )
-    boxes = page.locator(".network").nth(1).locator(".box").all_inner_texts()
+    boxes = page.locator(".network").nth(1).locator(".box").all_text_contents()
     assert [" ".join(text.split()) for text in boxes] == [
         "input (input) gives 80 x 80 x 1",
         "Conv2D + BatchNormalization, relu gives 10 x 10 x 4 916 parameters",
@@ -108,6 +110,7 @@ def test_layers_that_only_reshape_or_activate_stand_in_the_box_before(tmp_path: 
             {"epochs": 60, "best_epoch": 60, "loss": 3.2, "history": [{"loss": 3.2 + 60 - n} for n in range(1, 61)]},
             "All 60 epochs ran; no examples were held out, and epoch 60 is what was kept.",
         ),
+        ({"history": HISTORY}, "The held-out loss went from 10 to 2.75"),
         ({"epochs": 1, "best_epoch": 1, "history": [{"loss": float("nan"), "held_out_loss": None}]}, "epoch 1 is what"),
     ],
 )
