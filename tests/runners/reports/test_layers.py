@@ -44,8 +44,8 @@ def test_boxes_do_not_overlap_and_arrows_go_down(graph: tuple[dict[str, tuple[fl
         assert beside or below
     for (start, end), points in layout.arrows.items():
         upper, lower = layout.boxes[start], layout.boxes[end]
-        assert points[0] == (pytest.approx(upper.x + upper.width / 2), upper.y + upper.height)
-        assert points[-1] == (pytest.approx(lower.x + lower.width / 2), lower.y)
+        assert points[0] == pytest.approx((upper.x + upper.width / 2, upper.y + upper.height))
+        assert points[-1] == pytest.approx((lower.x + lower.width / 2, lower.y))
         assert all(y <= later for (_, y), (_, later) in itertools.pairwise(points))
     assert all(box.x >= 0 and box.x + box.width <= layout.width for box in layout.boxes.values())
     assert all(box.y >= 0 and box.y + box.height <= layout.height for box in layout.boxes.values())
