@@ -61,8 +61,8 @@ class ObservedDagRunner(tfx_runner.IrBasedRunner):  # type: ignore[misc]
         nodes = [node.pipeline_node for node in pipeline.nodes]
         names = [node.node_info.id for node in nodes]
         nodes = nodes[: names.index(self.until) + 1] if self.until else nodes
-        for name in names[: len(nodes)]:
-            self.observe(NodeEvent(name, "waiting"))
+        for node in nodes:
+            self.observe(NodeEvent(node.node_info.id, "waiting", after=tuple(node.upstream_nodes)))
         for node in nodes:
             node_launcher = _launcher(pipeline, node, deployment, connection)
             self._run_node(node, node_launcher, connection)

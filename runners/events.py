@@ -41,6 +41,7 @@ class NodeEvent:
       checks: what the node checked, if it is a gate.
       epoch: the epoch that is over.
       error: what it raised, if it failed.
+      after: the nodes that have to end before it starts; told while it is waiting.
     """
 
     node: str
@@ -50,6 +51,7 @@ class NodeEvent:
     checks: tuple[Check, ...] = ()
     epoch: Epoch | None = None
     error: Exception | None = None
+    after: tuple[str, ...] = ()
 
 
 Observer = Callable[[NodeEvent], None]

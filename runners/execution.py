@@ -46,9 +46,12 @@ Outputs = Mapping[str, Mapping[str, list[mlmd.Artifact]]]
 def execute(run: Run, start: RunResult, observe: Observer) -> RunResult:
     """Runs the DAG of a prepared run; see `runners.local.execute`, which holds the root meanwhile."""
     nodes: list[Node] = []
+    planned: dict[str, list[str]] = {}
     checks: list[Check] = []
 
     def note(event: NodeEvent) -> None:
+        if event.state == "waiting":
+            planned[event.node] = list(event.after)
         if event.state in ENDED:
             nodes.append(Node.of(event))
             event = _with_findings(event, runner.outputs)
@@ -67,6 +70,7 @@ def execute(run: Run, start: RunResult, observe: Observer) -> RunResult:
         update={
             "outcome": outcome,
             "nodes": nodes,
+            "planned": planned,
             "checks": checks,
             "metrics": _metrics(runner.outputs),
             "slices": _slices(runner.outputs),

@@ -76,6 +76,9 @@ class RunResult(BaseModel):
       seconds: wall-clock, from the first node to the last; what is read before is not in it.
       outcome: pushed; unchanged (passed, but that model is already pushed); refused by a gate; failed; interrupted by
         a signal; unfinished (it is still going, or its process was killed).
+      nodes: those that ended, in order.
+      planned: each node of the DAG -> the nodes that had to end before it; also those that were never reached. Empty in
+        records of before there were reports.
       checks: of every gate that was reached, in order.
       metrics: split -> metric -> value, of served answers; None where a metric is undefined. Those of the test split
         gate nothing.
@@ -103,6 +106,7 @@ class RunResult(BaseModel):
     seconds: float = 0.0
     outcome: Outcome
     nodes: list[Node] = []
+    planned: dict[str, list[str]] = {}
     checks: list[Check] = []
     metrics: dict[str, dict[str, float | None]] = {}
     slices: dict[str, dict[str, dict[str, float | None]]] = {}
@@ -183,6 +187,7 @@ def cut_short(start: RunResult, events: Sequence[NodeEvent], outcome: Outcome, *
     told = {
         "outcome": outcome,
         "nodes": [Node.of(event) for event in events if event.state in ENDED],
+        "planned": {event.node: list(event.after) for event in events if event.state == "waiting"},
         "checks": [check for event in events for check in event.checks],
     }
     return start.model_copy(update={**told, **more})

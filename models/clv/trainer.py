@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from models import checkpoints
+from models import architecture, checkpoints
 from models.board import Board
 from models.clv import network, preprocessing, reference, serving
 from models.clv.progress import Progress
@@ -86,7 +86,8 @@ def train(
       checkpoints_folder: where the checkpoints of this very training are kept until it ends, or None.
 
     Returns:
-      What happened, as plain data: rows, mean and largest future revenue, and what `fit` returns.
+      What happened, as plain data: rows, mean and largest future revenue, rows held out, what `fit` returns, and what
+      `architecture.describe` says of the network.
 
     Raises:
       UserError: no training row has future revenue, or none is held out though early stopping asks for it.
@@ -111,8 +112,7 @@ def fitted(
     keras.utils.set_random_seed(settings["seed"])
     rows, held_out = splits(examples, transform, early_stopping=settings["early_stopping"])
     totals = measure(rows)
-    if held_out is not None:
-        _check_held_out(held_out)
+    held_out_rows = 0 if held_out is None else _held_out_rows(held_out)
     model = network.build(
         settings,
         numeric_size=rows.element_spec[0][network.NUMERIC].shape[-1],
@@ -121,7 +121,13 @@ def fitted(
         ceiling=totals.largest,
     )
     told = fit(model, rows, held_out, totals, settings, board=board, checkpoints_folder=checkpoints_folder)
-    return model, {**totals._asdict(), **told}
+    return model, {
+        **totals._asdict(),
+        "held_out_rows": held_out_rows,
+        "network": settings["network"],
+        **told,
+        **architecture.describe(model),
+    }
 
 
 def fit(
@@ -146,7 +152,8 @@ def fit(
       checkpoints_folder: see `train`.
 
     Returns:
-      Virtual epochs run, their steps, the best of them, how many a checkpoint brought, and the best epoch's loss.
+      Virtual epochs run, their steps, the best of them, how many a checkpoint brought, the best epoch's loss, and the
+      `history`: losses and learning rate of each, as Keras names them.
     """
     epochs, steps = virtual_epochs(totals.rows, settings)
     _compile(model, settings, totals.mean, epochs, steps)
@@ -174,6 +181,7 @@ def fit(
         "best_epoch": progress.best_epoch,
         "resumed_from": progress.resumed_from,
         watched: progress.history[progress.best_epoch - 1][watched],
+        "history": progress.history,
     }
 
 
@@ -264,13 +272,15 @@ def measure(fitted: tf.data.Dataset) -> Totals:
     return Totals(rows, revenue / rows, largest)
 
 
-def _check_held_out(held_out: tf.data.Dataset) -> None:
-    if not sum(len(label) for _, label in held_out.as_numpy_iterator()):
+def _held_out_rows(held_out: tf.data.Dataset) -> int:
+    rows = sum(len(label) for _, label in held_out.as_numpy_iterator())
+    if not rows:
         raise UserError(
             expected="training rows to hold out for early stopping, a tenth of the customers",
             received="none, since there are so few customers",
             todo="bring more data, or set training.early_stopping=false",
         )
+    return rows
 
 
 def _masked(row: Mapping[str, tf.Tensor], mask: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -14,7 +14,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from models import checkpoints
+from models import architecture, checkpoints
 from models.colorizer import distribution, loop, network, pictures, serving
 from models.colorizer.board import Board
 
@@ -84,9 +84,9 @@ def train(
     model = _built(settings, tint, outcome.weights)
     report = {
         "network": settings["network"],
-        "parameters": model.count_params(),
         "replicas": strategy.num_replicas_in_sync,
         **_report(outcome, loaded),
+        **architecture.describe(model, loaded.fitted.shape[1]),
     }
     if writes:
         serving.save(model, loaded.fitted.shape[1], serving_folder)

@@ -16,6 +16,8 @@ from ml_metadata.proto import metadata_store_pb2 as mlmd
 METADATA = "metadata.sqlite"
 RUN, NODE = "pipeline_run", "node"
 """Types of TFX's contexts."""
+_MADE = (mlmd.Event.OUTPUT, mlmd.Event.DECLARED_OUTPUT, mlmd.Event.INTERNAL_OUTPUT)
+"""Kinds of the events with outputs; the last one is what TFX gives to what a resolver finds."""
 
 
 class Artifact(NamedTuple):
@@ -108,7 +110,7 @@ class Store:
             started_at=_time(found.create_time_since_epoch),
             ended_at=_time(found.last_update_time_since_epoch),
             inputs=_by_key(events, artifacts, (mlmd.Event.INPUT, mlmd.Event.DECLARED_INPUT)),
-            outputs=_by_key(events, artifacts, (mlmd.Event.OUTPUT, mlmd.Event.DECLARED_OUTPUT)),
+            outputs=_by_key(events, artifacts, _MADE),
             properties={**_properties(found.properties), **_properties(found.custom_properties)},
         )
 

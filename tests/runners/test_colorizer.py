@@ -116,10 +116,18 @@ def test_the_best_the_median_and_the_worst_pictures_are_kept(pushed: RunResult) 
         assert np.mean((answer - truth) ** 2) == pytest.approx(error, abs=0.001)
 
 
+def test_the_record_says_what_waited_for_what(pushed: RunResult) -> None:
+    assert list(pushed.planned) == [node.name for node in pushed.nodes]
+    assert "DataGate" in pushed.planned["Transform"]
+    assert set(pushed.planned["Pusher"]) == {"Trainer", "ServingGate", "Evaluator"}
+
+
 def test_training_left_its_record_and_no_checkpoint(pushed: RunResult, root: Path) -> None:
     folder = root / "artifacts" / pushed.pipeline / "Trainer" / "model_run"
     (record,) = folder.rglob("training.json")
-    assert json.loads(record.read_text())["resumed_from"] == 0
+    told = json.loads(record.read_text())
+    assert told["resumed_from"] == 0
+    assert {layer.get("within") for layer in told["layers"]} == {None, "painter"}
     assert list(folder.rglob("events.out.tfevents.*"))
     assert not [path for path in (root / "checkpoints").rglob("*") if path.is_file()]
 

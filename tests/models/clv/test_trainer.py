@@ -148,7 +148,18 @@ def test_run_fn_reads_the_train_files_and_writes_what_happened(transformed: Any,
     assert list((tmp_path / "run").glob("events.out.tfevents.*"))
     assert list((tmp_path / "checkpoints").iterdir()) == []
     assert (tmp_path / "model" / "saved_model.pb").is_file()
-    assert json.loads((tmp_path / "run" / "training.json").read_text())["epochs"] == 2
+    told = json.loads((tmp_path / "run" / "training.json").read_text())
+    assert told["epochs"] == len(told["history"]) == 2
+    assert all(set(epoch) == {"loss", "val_loss", "learning_rate"} for epoch in told["history"])
+    assert told["val_loss"] == told["history"][told["best_epoch"] - 1]["val_loss"]
+    assert told["rows"] + told["held_out_rows"] == 600
+    assert told["parameters"] == sum(layer["parameters"] for layer in told["layers"])
+    assert told["devices"][0] == "CPU:0"
+    by_name = {layer["name"]: layer for layer in told["layers"]}
+    assert by_name["numeric"]["inputs"] == []
+    assert by_name["concatenate"]["inputs"] == ["repeat", "reshape"]
+    assert by_name["einsum_dense_1"]["shape"] == [None, 5, 16]
+    assert {name for layer in told["layers"] for name in layer["inputs"]} < set(by_name)
 
 
 def test_no_future_revenue_is_refused() -> None:

@@ -244,6 +244,16 @@ def test_it_learns_and_tells_what_happened(folder: Path) -> None:
     rates = [epoch["learning_rate"] for epoch in report["history"]]
     assert sorted(rates, reverse=True) == rates
     assert rates[-1] == pytest.approx(0, abs=1e-9)
+    outer = [layer for layer in report["layers"] if "within" not in layer]
+    assert [(layer["name"], layer["shape"]) for layer in outer] == [
+        ("gray", [None, 16, 16, 1]),
+        ("painter", [None, 2, 2, 12]),
+    ]
+    inner = [layer for layer in report["layers"] if layer.get("within") == "painter"]
+    assert inner[1]["shape"] == [None, 4, 4, 8]
+    assert {layer["copies"] for layer in inner} == {SETTINGS.members}
+    assert SETTINGS.members * sum(layer["parameters"] for layer in inner) == report["parameters"]
+    assert report["devices"]
     assert not list((folder / "checkpoints").iterdir())
 
 
