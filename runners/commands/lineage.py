@@ -34,7 +34,7 @@ def lineage(
     line: LineName = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show where a pushed model comes from (data, query, settings, code, champion) and what used it, as text to copy."""
+    """Show where a pushed model comes from (data, query, settings, code, champion), and what used it."""
     from runners.lineage_text import text
 
     found = _find(root.resolve(), target, line)

@@ -14,4 +14,4 @@ def section(facts: Facts) -> Markup | None:
     """Returns the lineage of the run as text to copy: what `pipelines lineage` prints."""
     found = of_run(facts.root, facts.result, facts.store)
     tree, *others = lineage_text.parts(found)
-    return render("lineage.html", found=found, tree=tree, parts=others)
+    return render("lineage.html", root=facts.root, found=found, tree=tree, parts=others)

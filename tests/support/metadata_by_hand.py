@@ -1,0 +1,90 @@
+"""A metadata store as runs of pipelines leave one, written node by node, without TFX."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from ml_metadata.metadata_store import MetadataStore
+from ml_metadata.proto import metadata_store_pb2 as mlmd
+
+Keyed = Mapping[str, int]
+"""Key -> id of an artifact."""
+
+
+class MetadataByHand:
+    """Writes executions of nodes, as TFX's launcher does."""
+
+    def __init__(self, root: Path) -> None:
+        connection = mlmd.ConnectionConfig()
+        connection.sqlite.filename_uri = str(root / "metadata.sqlite")
+        connection.sqlite.connection_mode = mlmd.SqliteMetadataSourceConfig.READWRITE_OPENCREATE
+        self._store = MetadataStore(connection)
+
+    def artifact(self, kind: str, uri: object, **properties: int | str) -> int:
+        """Adds an artifact and returns its id; properties are custom ones, numbers or texts."""
+        type_id = self._store.put_artifact_type(mlmd.ArtifactType(name=kind))
+        made = mlmd.Artifact(type_id=type_id, uri=str(uri), state=mlmd.Artifact.LIVE)
+        for name, value in properties.items():
+            setattr(made.custom_properties[name], f"{'int' if isinstance(value, int) else 'string'}_value", value)
+        identifier: int = self._store.put_artifacts([made])[0]
+        return identifier
+
+    def node(
+        self,
+        name: str,
+        *,
+        pipeline: str,
+        run: str,
+        state: str = "COMPLETE",
+        took: Keyed | None = None,
+        left: Keyed | None = None,
+        found: Keyed | None = None,
+        **properties: str,
+    ) -> None:
+        """Adds what a node did in a run.
+
+        Args:
+          name: of the node.
+          pipeline: its pipeline.
+          run: id of the run.
+          state: as the metadata store calls it.
+          took: its inputs.
+          left: its outputs.
+          found: what it looked up, if it is a resolver.
+          properties: what it was told.
+        """
+        type_id = self._store.put_execution_type(mlmd.ExecutionType(name=f"type of {name}"))
+        execution = mlmd.Execution(type_id=type_id, last_known_state=mlmd.Execution.State.Value(state))
+        for key, value in properties.items():
+            execution.custom_properties[key].string_value = value
+        kinds = ((took, mlmd.Event.INPUT), (left, mlmd.Event.OUTPUT), (found, mlmd.Event.INTERNAL_OUTPUT))
+        events = [event for keyed, kind in kinds for event in _events(keyed or {}, kind)]
+        contexts = [
+            self._context("pipeline", pipeline),
+            self._context("pipeline_run", run),
+            self._context("node", f"{pipeline}.{name}"),
+        ]
+        artifacts = self._store.get_artifacts_by_id([event.artifact_id for event in events]) if events else []
+        by_id = {artifact.id: artifact for artifact in artifacts}
+        pairs = [(by_id[event.artifact_id], event) for event in events]
+        self._store.put_execution(execution, pairs, contexts)
+
+    def _context(self, kind: str, name: str) -> mlmd.Context:
+        known = self._store.get_context_by_type_and_name(kind, name)
+        if known is None:
+            type_id = self._store.put_context_type(mlmd.ContextType(name=kind))
+            self._store.put_contexts([mlmd.Context(type_id=type_id, name=name)])
+            known = self._store.get_context_by_type_and_name(kind, name)
+        return known
+
+
+def _events(keyed: Keyed, kind: Any) -> Iterator[mlmd.Event]:
+    """One event an artifact: it has several keys where it is taken under several names."""
+    for identifier in dict.fromkeys(keyed.values()):
+        event = mlmd.Event(artifact_id=identifier, type=kind)
+        for key in (key for key, value in keyed.items() if value == identifier):
+            event.path.steps.add().key = key
+            event.path.steps.add().index = 0
+        yield event
