@@ -22,6 +22,7 @@ from models.clv.sample import write_sample
 from pipeline.fingerprint import digest_folder
 from pipeline.model_gate import metric_values
 from pipeline.push import verify
+from runners.lineage import of_version
 from runners.local import execute
 from runners.ranking import ranked
 from runners.run import RunResult, prepare
@@ -106,6 +107,22 @@ def test_the_manifest_says_what_was_pushed(pushed: dict[str, RunResult]) -> None
     assert manifest.settings["features"] == {"cutoff": "2011-09-01", "horizon_days": 91}
     assert manifest.metrics == result.metrics
     assert set(manifest.bounds) == {"future_mae_vs_naive", "future_bias", "future_spearman", "future_gini"}
+
+
+def test_the_lineage_of_what_was_pushed(pushed: dict[str, RunResult], root: Path) -> None:
+    """Back to the data, the query and the run; metadata and records are those that TFX and the run left."""
+    result = pushed["float-ids"]
+    found = of_version(root, result.pushed or "")
+    assert (found.run, found.data["digest"], found.unknown) == (result.run_id, result.data["digest"], [])
+    assert found.query
+    assert "DATE_DIFF(CAST('2011-09-01' AS DATE), MAX(day), DAY)" in found.query.text
+    nodes = {node.node: node for node in found.nodes}
+    assert list(nodes) == [node.name for node in result.nodes]
+    assert nodes["Trainer"].functions == [MODEL.run_fn]
+    assert all(made.there for node in found.nodes for made in node.outputs)
+    assert [len(nodes[name].code) for name in ("ExampleGen", "DataGate", "Transform", "Trainer", "Pusher")] == [1] * 5
+    assert found.line
+    assert [version.serves for version in found.line.versions] == [True]
 
 
 # --- its predictions, row by row -----------------------------------------------------------------------
@@ -264,6 +281,9 @@ def test_a_model_that_only_one_loader_can_load_is_refused_and_never_champion(
     assert after.outcome == "unchanged"
     (champion,) = [check.bound for check in after.checks if "champion" in check.bound]
     assert f"{champions_ratio(pushed):.6g}" in champion
+    found = of_version(root, pushed["float-ids"].pushed or "")
+    roles = {(use.role, use.outcome) for use in found.uses if use.run == after.run_id}
+    assert roles == {("champion", "unchanged"), ("drift reference", "unchanged"), ("same model", "unchanged")}
 
 
 # --- the data gate -------------------------------------------------------------------------------------

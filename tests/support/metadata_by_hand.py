@@ -41,7 +41,7 @@ class MetadataByHand:
         took: Keyed | None = None,
         left: Keyed | None = None,
         found: Keyed | None = None,
-        **properties: str,
+        told: Mapping[str, str] | None = None,
     ) -> None:
         """Adds what a node did in a run.
 
@@ -53,11 +53,11 @@ class MetadataByHand:
           took: its inputs.
           left: its outputs.
           found: what it looked up, if it is a resolver.
-          properties: what it was told.
+          told: its properties.
         """
         type_id = self._store.put_execution_type(mlmd.ExecutionType(name=f"type of {name}"))
         execution = mlmd.Execution(type_id=type_id, last_known_state=mlmd.Execution.State.Value(state))
-        for key, value in properties.items():
+        for key, value in (told or {}).items():
             execution.custom_properties[key].string_value = value
         kinds = ((took, mlmd.Event.INPUT), (left, mlmd.Event.OUTPUT), (found, mlmd.Event.INTERNAL_OUTPUT))
         events = [event for keyed, kind in kinds for event in _events(keyed or {}, kind)]
