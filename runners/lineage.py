@@ -155,6 +155,12 @@ def _unknown(
             "known here"
         )
     if result is None and not executions:
-        yield "if another root pushed this version, name that one with --root"
+        yield f"if another root pushed this version, name that one: --root {_root_of(version) or 'ROOT'}"
     if version and not (start.line and version.path in [each.path for each in start.line.versions]):
         yield f"{version.path} was not found among pushed versions: whether it serves is not known here"
+
+
+def _root_of(version: Pushed | None) -> str | None:
+    """The root that a version lies in, by where it lies: `ROOT/pushed/<pipeline>/<version>`."""
+    folder = Path(version.path).parents if version and not is_bucket(version.path) else []
+    return str(folder[2]) if len(folder) > 2 and folder[1].name == "pushed" else None

@@ -185,8 +185,7 @@ def test_a_version_of_another_root_says_what_is_not_known_here(team: Team, pushe
         *said
     }
     assert "champion: not known here" in said
-    (hint,) = [line for line in said if "name that one with --root" in line]
-    assert hint == "if another root pushed this version, name that one with --root"
+    assert f"if another root pushed this version, name that one: --root {team.root}" in said
 
 
 def test_what_was_deleted_or_copied_elsewhere_is_said(team: Team, pushed: int, tmp_path: Path) -> None:
