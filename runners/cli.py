@@ -16,6 +16,7 @@ from pipeline.settings import make_settings
 from runners.commands import bigquery, cloud, compiling, jobs, models
 from runners.commands.check_container import check_container
 from runners.commands.explain import explain
+from runners.commands.lineage import lineage
 from runners.commands.predict import predict
 from runners.commands.rehearse import rehearse
 from runners.commands.report import report
@@ -245,6 +246,7 @@ app.command()(explain)
 app.command("check-container")(check_container)
 app.command()(predict)
 app.command()(report)
+app.command()(lineage)
 
 
 def main() -> None:

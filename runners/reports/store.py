@@ -36,7 +36,8 @@ class Execution(NamedTuple):
       node: name of the node.
       run: id of the pipeline run.
       state: of the metadata store: COMPLETE, CACHED, FAILED, RUNNING, CANCELED.
-      inputs, outputs: key -> artifacts. A cached execution's outputs are those of the execution that made them.
+      inputs, outputs: key -> artifacts. A cached execution's outputs are those of the execution that made them, a
+        resolver's are what it looked up.
       properties: what the node was told, and what it noted.
     """
 
@@ -77,6 +78,10 @@ class Store:
     def consumers(self, artifact: Artifact) -> list[Execution]:
         """Returns the executions that took an artifact as an input, the first one first."""
         return sorted(self._touching(artifact, mlmd.Event.INPUT), key=lambda execution: execution.id)
+
+    def finders(self, artifact: Artifact) -> list[Execution]:
+        """Returns the executions of resolvers that looked an artifact up, such as the champion, the first one first."""
+        return sorted(self._touching(artifact, mlmd.Event.INTERNAL_OUTPUT), key=lambda execution: execution.id)
 
     def artifacts(self, kind: str) -> list[Artifact]:
         """Returns all artifacts of a type, such as `PushedModel`, the oldest first."""
@@ -127,7 +132,10 @@ def _by_key(
     found: dict[str, list[Artifact]] = {}
     for event in events:
         if event.type in kinds and event.artifact_id in artifacts:
-            found.setdefault(event.path.steps[0].key, []).append(artifacts[event.artifact_id])
+            # One event has several keys where a node takes one artifact as two inputs, such as a model that is its own
+            # champion.
+            for key in (step.key for step in event.path.steps if step.HasField("key")):
+                found.setdefault(key, []).append(artifacts[event.artifact_id])
     return found
 
 

@@ -25,6 +25,7 @@ from pipeline.fingerprint import digest_folder
 from pipeline.model_gate import metric_values
 from pipeline.push import verify
 from pipeline.push.card import CARD_FILE
+from runners.lineage import of_version
 from runners.local import execute
 from runners.ranking import ranked
 from runners.records import records
@@ -122,6 +123,22 @@ def test_the_manifest_says_what_was_pushed(pushed: dict[str, RunResult]) -> None
     assert (manifest.ingested.source, manifest.ingested.rows_read) == ("online_retail.csv.gz", ROWS["read"])
     assert MODEL.about
     assert MODEL.about.use in (Path(result.pushed or "") / CARD_FILE).read_text()
+
+
+def test_the_lineage_of_what_was_pushed(pushed: dict[str, RunResult], root: Path) -> None:
+    """Back to the data, the query and the run; metadata and records are those that TFX and the run left."""
+    result = pushed["float-ids"]
+    found = of_version(root, result.pushed or "")
+    assert (found.run, found.data["digest"], found.unknown) == (result.run_id, result.data["digest"], [])
+    assert found.query
+    assert "DATE_DIFF(CAST('2011-09-01' AS DATE), MAX(day), DAY)" in found.query.text
+    nodes = {node.node: node for node in found.nodes}
+    assert list(nodes) == [node.name for node in result.nodes]
+    assert nodes["Trainer"].functions == [MODEL.run_fn]
+    assert all(made.there for node in found.nodes for made in node.outputs)
+    assert [len(nodes[name].code) for name in ("ExampleGen", "DataGate", "Transform", "Trainer", "Pusher")] == [1] * 5
+    assert found.line
+    assert [version.serves for version in found.line.versions] == [True]
 
 
 # --- its predictions, row by row -----------------------------------------------------------------------
@@ -292,6 +309,9 @@ def test_a_model_that_only_one_loader_can_load_is_refused_and_never_champion(
     assert after.outcome == "unchanged"
     (champion,) = [check.bound for check in after.checks if "champion" in check.bound]
     assert f"{champions_ratio(pushed):.6g}" in champion
+    found = of_version(root, pushed["float-ids"].pushed or "")
+    roles = {(use.role, use.outcome) for use in found.uses if use.run == after.run_id}
+    assert roles == {("champion", "unchanged"), ("drift reference", "unchanged"), ("same model", "unchanged")}
 
 
 # --- the data gate -------------------------------------------------------------------------------------
