@@ -1,0 +1,163 @@
+"""The page of `pipelines history`: a plot a gate metric and a table, over the runs of each pipeline."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from markupsafe import Markup
+
+from pipeline.contract import Model, Plot
+from runners.history import Entry, Line, Trend
+from runners.reports import exhibits
+from runners.reports.pages import figure, render
+
+TICKS = 8
+"""Dates that stand below a plot, at most."""
+SHOWN_MARKS = 60
+"""Runs up to which marks have their full size."""
+GOOD = {"lower": "Lower is better.", "higher": "Higher is better.", "zero": "Zero is best."}
+
+
+class Mark(NamedTuple):
+    """How an outcome looks: a shape and whether it is filled, besides the colour, for eyes and paper without colours."""
+
+    sign: str
+    shape: str
+    colour: str
+    filled: bool
+
+
+MARKS: Mapping[str, Mark] = {
+    "pushed": Mark("●", "o", "C2", True),
+    "unchanged": Mark("○", "o", "C0", False),
+    "refused": Mark("✕", "x", "C1", True),
+    "failed": Mark("▼", "v", "C3", True),
+    "interrupted": Mark("□", "s", "C4", False),
+    "unfinished": Mark("◇", "D", "C5", False),
+    "running": Mark("▷", ">", "C5", False),
+}
+
+
+def page(model: Model, lines: Sequence[Line], root: Path, out: Path) -> str:
+    """Returns the page.
+
+    Args:
+      model: whose runs these are.
+      lines: from `runners.history.history`.
+      root: of the runs.
+      out: file that it is for: links to reports lead from there.
+    """
+    shown = [(line, _plots(line), [_row(line, entry, out) for entry in reversed(line.entries)]) for line in lines]
+    return str(render("history.html", model=model, root=str(root.resolve()), lines=shown))
+
+
+def _plots(line: Line) -> Markup:
+    states = [entry.outcome for entry in line.entries]
+    dates = [entry.started[:10] for entry in line.entries]
+    plots = (
+        Plot(trend.metric, _says(trend), partial(draw, trend=trend, states=states, dates=dates), height=2.6)
+        for trend in line.trends
+    )
+    return exhibits.show(plots)
+
+
+def _says(trend: Trend) -> str:
+    """Says what to look for, and what was found."""
+    look = f"On the eval split it must be {trend.bound}. {GOOD.get(trend.better or '', '')}".rstrip()
+    known = [value for value in trend.values if value is not None]
+    if not known:
+        return f"{look} No run got as far as to measure it."
+    if len(known) == 1:
+        return f"{look} One run measured it: {figure(known[0])}."
+    best = trend.best()
+    found = f"{len(known)} runs measured it: first {figure(known[0])}, last {figure(known[-1])}"
+    return f"{look} {found}{'' if best is None else f', best {figure(best)}'}. {_missed(trend)}"
+
+
+def _missed(trend: Trend) -> str:
+    pairs = [pair for pair in zip(trend.values, trend.bounds, strict=True) if pair[0] is not None]
+    missed = sum(not _passes(value, *bound) for value, bound in pairs if value is not None)
+    return f"The bound of the time was missed by {missed or 'none'} of them."
+
+
+def _passes(value: float, lower: float | None, upper: float | None) -> bool:
+    return (lower is None or value >= lower) and (upper is None or value <= upper)
+
+
+def _row(line: Line, entry: Entry, out: Path) -> dict[str, Any]:
+    link = os.path.relpath(entry.report, out.resolve().parent) if entry.report else None
+    known = [entry.metrics.get(trend.metric) for trend in line.trends]
+    return {"entry": entry, "sign": MARKS[entry.outcome].sign, "link": link, "metrics": known}
+
+
+# --- a plot ----------------------------------------------------------------------------------------
+
+
+def draw(figure: Any, *, trend: Trend, states: Sequence[str], dates: Sequence[str]) -> None:
+    """Draws a metric over runs in time order: values, bound, champion, and on the axis the runs without a value.
+
+    Args:
+      figure: matplotlib's, empty.
+      trend: of the metric.
+      states: outcome of each run.
+      dates: day of each run.
+    """
+    axes = figure.add_subplot()
+    known = [index for index, value in enumerate(trend.values) if value is not None]
+    axes.plot(known, [trend.values[index] for index in known], color="C5", linewidth=0.8, zorder=1)
+    _draw_bounds(axes, trend)
+    _draw_champions(axes, trend)
+    for state in dict.fromkeys(states):
+        _draw_runs(axes, trend, state, [index for index, each in enumerate(states) if each == state])
+    _dates(axes, dates)
+    axes.set_ylabel(trend.metric)
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=5, borderaxespad=0.2)
+
+
+def _draw_runs(axes: Any, trend: Trend, state: str, runs: list[int]) -> None:
+    mark, size = MARKS[state], 6 if len(trend.values) <= SHOWN_MARKS else 3.5
+    look = {
+        "linestyle": "none",
+        "marker": mark.shape,
+        "color": mark.colour,
+        "markersize": size,
+        "markerfacecolor": mark.colour if mark.filled else "none",
+        "markeredgewidth": 1.3,
+    }
+    measured = [index for index in runs if trend.values[index] is not None]
+    axes.plot(measured, [trend.values[index] for index in measured], label=state, zorder=3, **look)
+    absent = [index for index in runs if trend.values[index] is None]
+    axes.plot(absent, [0] * len(absent), transform=axes.get_xaxis_transform(), clip_on=False, zorder=4, **look)
+
+
+def _draw_bounds(axes: Any, trend: Trend) -> None:
+    """Draws each bound as steps: it may have been set anew between two runs."""
+    label: str | None = "bound"
+    for side in (0, 1):
+        found = [bound[side] for bound in trend.bounds]
+        if any(value is not None for value in found):
+            values = [float("nan") if value is None else value for value in (found[0], *found, found[-1])]
+            places = [-0.5, *range(len(found)), len(found) - 0.5]
+            axes.step(places, values, where="mid", color="C1", linestyle="--", linewidth=1.2, label=label)
+            label = None
+
+
+def _draw_champions(axes: Any, trend: Trend) -> None:
+    known = [index for index, value in enumerate(trend.champions) if value is not None]
+    if known:
+        values = [trend.champions[index] for index in known]
+        axes.plot(known, values, color="C4", marker="_", markersize=11, linestyle="none", label="champion on same rows")
+
+
+def _dates(axes: Any, dates: Sequence[str]) -> None:
+    """Names some of the runs by their day, the last one among them."""
+    step = max(1, -(-len(dates) // TICKS))
+    chosen = list(range(len(dates) - 1, -1, -step))
+    axes.set_xticks(chosen, [dates[index] for index in chosen])
+    axes.set_xlim(-0.6, max(len(dates), 2) - 0.4)
+    axes.grid(visible=False, axis="x")
+    axes.set_xlabel("runs in the order of time, the newest on the right")
