@@ -46,8 +46,11 @@ def history(
         return
     if not lines:
         print_none(root, contract.name)
+    console = wide_console()
     for found in lines:
-        _print(wide_console(), found)
+        if not out:  # The page has them, and a table of hundreds of runs takes a while.
+            console.print(_runs(found))
+        console.print(_trends(found))
     if out:
         Console().print(f"Page: {out}", markup=False, highlight=False, soft_wrap=True)
 
@@ -65,22 +68,25 @@ def _plain(line: Line) -> dict[str, Any]:
     return {"pipeline": line.pipeline, "runs": [entry._asdict() for entry in line.entries], "trends": trends}
 
 
-def _print(console: Console, line: Line) -> None:
+def _runs(line: Line) -> Table:
     runs = _table(line.pipeline, "run", "started", "outcome", "why", *(trend.metric for trend in line.trends))
     for entry in line.entries:
         runs.add_row(entry.run_id, entry.started, _outcome(entry), escape(entry.why), *_measured(entry, line))
-    console.print(runs)
-    trends = _table("", "gate metric (eval)", "trend", "first", "best", "last", "bound")
+    return runs
+
+
+def _trends(line: Line) -> Table:
+    title = f"{line.pipeline}, {len(line.entries)} runs"
+    trends = _table(title, "gate metric (eval)", "trend", "first", "best", "last", "bound")
     for trend in line.trends:
         trends.add_row(*_trend(trend))
-    if line.trends:
-        console.print(trends)
+    return trends
 
 
 def _table(title: str, *columns: str) -> Table:
     table = Table(title=escape(title), title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for name in columns:
-        table.add_column(name, overflow="fold", no_wrap=name in ("run", "trend"))
+        table.add_column(name, overflow="fold", no_wrap=name in ("run", "started", "outcome", "trend"))
     return table
 
 

@@ -112,7 +112,7 @@ def _table(found: list[Entry]) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("run", no_wrap=True)
     for column in ("pipeline", "started", "outcome", "why", "gate metrics (eval)"):
-        table.add_column(column, overflow="fold")
+        table.add_column(column, overflow="fold", no_wrap=column in ("started", "outcome"))
     table.add_column("seconds", justify="right")
     table.add_column("report")
     for entry in found:

@@ -15,8 +15,10 @@ from runners.history import Entry, Line, Trend
 from runners.reports import exhibits
 from runners.reports.pages import figure, render
 
-TICKS = 8
+TICKS = 6
 """Dates that stand below a plot, at most."""
+PLACE = (0.07, 0.12, 0.88, 0.82)
+"""Left, bottom, width and height of the axes, of the figure's."""
 SHOWN_MARKS = 60
 """Runs up to which marks have their full size."""
 GOOD = {"lower": "Lower is better.", "higher": "Higher is better.", "zero": "Zero is best."}
@@ -52,7 +54,10 @@ def page(model: Model, lines: Sequence[Line], root: Path, out: Path) -> str:
       out: file that it is for: links to reports lead from there.
     """
     shown = [(line, _plots(line), [_row(line, entry, out) for entry in reversed(line.entries)]) for line in lines]
-    return str(render("history.html", model=model, root=str(root.resolve()), lines=shown))
+    there = {entry.outcome for line in lines for entry in line.entries}
+    marks = {state: mark for state, mark in MARKS.items() if state in there}
+    met = any(value is not None for line in lines for trend in line.trends for value in trend.champions)
+    return str(render("history.html", model=model, root=str(root.resolve()), lines=shown, marks=marks, met=met))
 
 
 def _plots(line: Line) -> Markup:
@@ -81,7 +86,7 @@ def _says(trend: Trend) -> str:
 def _missed(trend: Trend) -> str:
     pairs = [pair for pair in zip(trend.values, trend.bounds, strict=True) if pair[0] is not None]
     missed = sum(not _passes(value, *bound) for value, bound in pairs if value is not None)
-    return f"The bound of the time was missed by {missed or 'none'} of them."
+    return f"{missed or 'None'} of them missed the bound that held then."
 
 
 def _passes(value: float, lower: float | None, upper: float | None) -> bool:
@@ -106,7 +111,8 @@ def draw(figure: Any, *, trend: Trend, states: Sequence[str], dates: Sequence[st
       states: outcome of each run.
       dates: day of each run.
     """
-    axes = figure.add_subplot()
+    figure.set_layout_engine("none")  # It would draw everything twice; what is around these axes is known.
+    axes = figure.add_axes(PLACE)
     known = [index for index, value in enumerate(trend.values) if value is not None]
     axes.plot(known, [trend.values[index] for index in known], color="C5", linewidth=0.8, zorder=1)
     _draw_bounds(axes, trend)
@@ -114,8 +120,6 @@ def draw(figure: Any, *, trend: Trend, states: Sequence[str], dates: Sequence[st
     for state in dict.fromkeys(states):
         _draw_runs(axes, trend, state, [index for index, each in enumerate(states) if each == state])
     _dates(axes, dates)
-    axes.set_ylabel(trend.metric)
-    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=5, borderaxespad=0.2)
 
 
 def _draw_runs(axes: Any, trend: Trend, state: str, runs: list[int]) -> None:
@@ -129,28 +133,26 @@ def _draw_runs(axes: Any, trend: Trend, state: str, runs: list[int]) -> None:
         "markeredgewidth": 1.3,
     }
     measured = [index for index in runs if trend.values[index] is not None]
-    axes.plot(measured, [trend.values[index] for index in measured], label=state, zorder=3, **look)
+    axes.plot(measured, [trend.values[index] for index in measured], zorder=3, **look)
     absent = [index for index in runs if trend.values[index] is None]
     axes.plot(absent, [0] * len(absent), transform=axes.get_xaxis_transform(), clip_on=False, zorder=4, **look)
 
 
 def _draw_bounds(axes: Any, trend: Trend) -> None:
     """Draws each bound as steps: it may have been set anew between two runs."""
-    label: str | None = "bound"
     for side in (0, 1):
         found = [bound[side] for bound in trend.bounds]
         if any(value is not None for value in found):
             values = [float("nan") if value is None else value for value in (found[0], *found, found[-1])]
             places = [-0.5, *range(len(found)), len(found) - 0.5]
-            axes.step(places, values, where="mid", color="C1", linestyle="--", linewidth=1.2, label=label)
-            label = None
+            axes.step(places, values, where="mid", color="C1", linestyle="--", linewidth=1.2)
 
 
 def _draw_champions(axes: Any, trend: Trend) -> None:
     known = [index for index, value in enumerate(trend.champions) if value is not None]
     if known:
         values = [trend.champions[index] for index in known]
-        axes.plot(known, values, color="C4", marker="_", markersize=11, linestyle="none", label="champion on same rows")
+        axes.plot(known, values, color="C4", marker="_", markersize=11, linestyle="none")
 
 
 def _dates(axes: Any, dates: Sequence[str]) -> None:
@@ -160,4 +162,3 @@ def _dates(axes: Any, dates: Sequence[str]) -> None:
     axes.set_xticks(chosen, [dates[index] for index in chosen])
     axes.set_xlim(-0.6, max(len(dates), 2) - 0.4)
     axes.grid(visible=False, axis="x")
-    axes.set_xlabel("runs in the order of time, the newest on the right")
