@@ -72,8 +72,8 @@ def compare(first: RunResult, second: RunResult, *, slices: bool = False) -> tup
     ]
     better = _better(first, second)
     for split in dict.fromkeys([*first.metrics, *second.metrics]):
-        measured = (result.metrics.get(split, {}) for result in (first, second))
-        rows += _measured(f"metrics of the {split} split", *measured, better)
+        a, b = first.metrics.get(split, {}), second.metrics.get(split, {})
+        rows += _measured(f"metrics of the {split} split", a, b, better)
     if slices:
         rows += _measured("slices", _sliced(first), _sliced(second), better)
     rows += _rows("checks", _verdicts(first), _verdicts(second))
@@ -236,9 +236,9 @@ def _metric_rows(champion: Manifest, model: Model, now: RunResult) -> list[Row]:
     then: Mapping[str, float | None] = on_same_rows or champion.metrics.get(JUDGED_SPLIT) or {}
     measured = now.metrics.get(JUDGED_SPLIT, {})
     names = [name for name in bounds(now) if name in then and name in measured]
-    sides = [{name: side[name] for name in names} for side in (then, measured)]
+    before, after = ({name: side[name] for name in names} for side in (then, measured))
     part = "metric" if on_same_rows else "metric, each on its own data"
-    return _measured(part, *sides, _directions(model))
+    return _measured(part, before, after, _directions(model))
 
 
 def _change(row: Row) -> Change:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import math
 from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -146,7 +147,7 @@ def sparkline(values: Sequence[float | None], width: int = TREND_WIDTH) -> str:
     """
     if len(values) > width:
         edges = [round(step * len(values) / width) for step in range(width + 1)]
-        values = [_mean(values[start:end]) for start, end in zip(edges, edges[1:], strict=False)]
+        values = [_mean(values[start:end]) for start, end in pairwise(edges)]
     known = [value for value in values if value is not None]
     if not known:
         return ""

@@ -76,7 +76,7 @@ def _runs(line: Line) -> Table:
 
 
 def _trends(line: Line) -> Table:
-    title = f"{line.pipeline}, {len(line.entries)} runs"
+    title = f"{line.pipeline}, {len(line.entries)} run{'s' * (len(line.entries) != 1)}"
     trends = _table(title, "gate metric (eval)", "trend", "first", "best", "last", "bound")
     for trend in line.trends:
         trends.add_row(*_trend(trend))

@@ -63,7 +63,8 @@ def svg(draw: Callable[[Any], None], *, height: float, label: str) -> Markup:
         draw(drawn)
         file = io.StringIO()
         # Not through `savefig`, which draws everything twice: once to find out how large it is.
-        FigureCanvasSVG(drawn).print_svg(file, metadata={"Date": None, "Creator": None})
+        canvas: Any = FigureCanvasSVG(drawn)
+        canvas.print_svg(file, metadata={"Date": None, "Creator": None})
     return Markup(_for_page(file.getvalue(), label))
 
 

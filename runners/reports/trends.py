@@ -16,8 +16,8 @@ from runners.reports import exhibits
 from runners.reports.pages import figure, render
 
 TICKS = 6
-"""Dates that stand below a plot, at most."""
-PLACE = (0.07, 0.12, 0.88, 0.82)
+"""Times that stand below a plot, at most."""
+PLACE = (0.07, 0.12, 0.86, 0.82)
 """Left, bottom, width and height of the axes, of the figure's."""
 SHOWN_MARKS = 60
 """Runs up to which marks have their full size."""
@@ -25,7 +25,7 @@ GOOD = {"lower": "Lower is better.", "higher": "Higher is better.", "zero": "Zer
 
 
 class Mark(NamedTuple):
-    """How an outcome looks: a shape and whether it is filled, besides the colour, for eyes and paper without colours."""
+    """How an outcome looks: a shape, filled or not, besides the colour, for eyes and paper without colours."""
 
     sign: str
     shape: str
@@ -62,9 +62,9 @@ def page(model: Model, lines: Sequence[Line], root: Path, out: Path) -> str:
 
 def _plots(line: Line) -> Markup:
     states = [entry.outcome for entry in line.entries]
-    dates = [entry.started[:10] for entry in line.entries]
+    times = [entry.started.rstrip("Z") for entry in line.entries]
     plots = (
-        Plot(trend.metric, _says(trend), partial(draw, trend=trend, states=states, dates=dates), height=2.6)
+        Plot(trend.metric, _says(trend), partial(draw, trend=trend, states=states, times=times), height=2.6)
         for trend in line.trends
     )
     return exhibits.show(plots)
@@ -102,24 +102,25 @@ def _row(line: Line, entry: Entry, out: Path) -> dict[str, Any]:
 # --- a plot ----------------------------------------------------------------------------------------
 
 
-def draw(figure: Any, *, trend: Trend, states: Sequence[str], dates: Sequence[str]) -> None:
+def draw(figure: Any, *, trend: Trend, states: Sequence[str], times: Sequence[str]) -> None:
     """Draws a metric over runs in time order: values, bound, champion, and on the axis the runs without a value.
 
     Args:
       figure: matplotlib's, empty.
       trend: of the metric.
       states: outcome of each run.
-      dates: day of each run.
+      times: when each run started.
     """
     figure.set_layout_engine("none")  # It would draw everything twice; what is around these axes is known.
     axes = figure.add_axes(PLACE)
+    axes.margins(y=0.12)
     known = [index for index, value in enumerate(trend.values) if value is not None]
     axes.plot(known, [trend.values[index] for index in known], color="C5", linewidth=0.8, zorder=1)
     _draw_bounds(axes, trend)
     _draw_champions(axes, trend)
     for state in dict.fromkeys(states):
         _draw_runs(axes, trend, state, [index for index, each in enumerate(states) if each == state])
-    _dates(axes, dates)
+    _name_runs(axes, times)
 
 
 def _draw_runs(axes: Any, trend: Trend, state: str, runs: list[int]) -> None:
@@ -155,10 +156,10 @@ def _draw_champions(axes: Any, trend: Trend) -> None:
         axes.plot(known, values, color="C4", marker="_", markersize=11, linestyle="none")
 
 
-def _dates(axes: Any, dates: Sequence[str]) -> None:
-    """Names some of the runs by their day, the last one among them."""
-    step = max(1, -(-len(dates) // TICKS))
-    chosen = list(range(len(dates) - 1, -1, -step))
-    axes.set_xticks(chosen, [dates[index] for index in chosen])
-    axes.set_xlim(-0.6, max(len(dates), 2) - 0.4)
+def _name_runs(axes: Any, times: Sequence[str]) -> None:
+    """Says of some runs when they started, of the last one too."""
+    step = max(1, -(-len(times) // TICKS))
+    chosen = list(range(len(times) - 1, -1, -step))
+    axes.set_xticks(chosen, [times[index] for index in chosen])
+    axes.set_xlim(-0.6, max(len(times), 2) - 0.4)
     axes.grid(visible=False, axis="x")
