@@ -15,11 +15,14 @@ from pipeline.contract import Model, Query, UserError, find_model, load
 from pipeline.settings import make_settings
 from runners.commands import bigquery, cloud, compiling, jobs, models
 from runners.commands.check_container import check_container
+from runners.commands.compare import compare
 from runners.commands.explain import explain
+from runners.commands.history import history
 from runners.commands.lineage import lineage
 from runners.commands.predict import predict
 from runners.commands.rehearse import rehearse
 from runners.commands.report import report
+from runners.commands.runs import runs, show
 from runners.commands.serve import serve
 from runners.commands.train import FLAGS, train
 from runners.model_commands import add_model_commands
@@ -247,6 +250,8 @@ app.command("check-container")(check_container)
 app.command()(predict)
 app.command()(report)
 app.command()(lineage)
+for listing in (runs, show, history, compare):
+    app.command()(listing)
 
 
 def main() -> None:

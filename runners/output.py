@@ -31,6 +31,7 @@ VERDICTS = {
     "refused": "[bold red]REFUSED[/]",
     "failed": "[bold red]FAILED[/]",
     "interrupted": "[bold yellow]INTERRUPTED[/]",
+    "unfinished": "[bold yellow]UNFINISHED[/]: it has no end on record",
 }
 
 
@@ -81,15 +82,21 @@ def _progress_logged() -> Iterator[None]:
         root.setLevel(level)
 
 
-def print_result(console: Console, result: RunResult) -> None:
-    """Prints counts, the table of the gates, the test split's metrics and the verdict in words."""
+def print_result(console: Console, result: RunResult, *, afterwards: bool = False) -> None:
+    """Prints counts, the table of the gates, the test split's metrics and the verdict in words.
+
+    Args:
+      console: to print on.
+      result: of a run.
+      afterwards: another command prints it, so that how to go on with it is not what was typed now.
+    """
     _print_input(console, result)
     if result.checks:
         console.print(_gates(result.checks))
     for split, metrics in result.metrics.items():
         console.print(_listed(split, metrics))
     _print_notes(console, result.checks)
-    print_verdict(console, result)
+    print_verdict(console, result, afterwards=afterwards)
     if result.pushed:
         console.print(f"Pushed version: {result.pushed}", soft_wrap=True)
     for split, file in result.predictions.items():
@@ -97,7 +104,7 @@ def print_result(console: Console, result: RunResult) -> None:
     console.print(f"Log and record: {result.folder}", soft_wrap=True)
 
 
-def print_verdict(console: Console, result: RunResult) -> None:
+def print_verdict(console: Console, result: RunResult, *, afterwards: bool = False) -> None:
     """Prints the verdict, which bounds were missed or what failed, and after an interruption how to go on."""
     console.print(VERDICTS[result.outcome])
     for check in result.checks:
@@ -107,7 +114,7 @@ def print_verdict(console: Console, result: RunResult) -> None:
         console.print(f"  {escape(result.rolled_back)}", soft_wrap=True, highlight=False)
     if result.error:
         console.print(f"  {escape(result.error)}")
-    if result.outcome == "interrupted":
+    if result.outcome == "interrupted" and not afterwards:
         print_how_to_go_on(console)
 
 

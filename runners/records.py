@@ -54,7 +54,8 @@ def _read(path: Path) -> RunResult | None:
         result = RunResult.model_validate_json(path.read_bytes())
     except (OSError, ValidationError):
         return None
-    return result if result.model else result.model_copy(update={"model": _model_of(result.pipeline)})
+    here = {"folder": str(path.parent.resolve()), "model": result.model or _model_of(result.pipeline)}
+    return result.model_copy(update=here)
 
 
 def _model_of(pipeline: str) -> str:

@@ -32,6 +32,8 @@ EXIT_CODES: dict[Outcome, int] = {
 }
 RECORD = "run.json"
 """A run's record, in its folder: a `RunResult`."""
+REPORT = "report.html"
+"""A run's report, in the same folder."""
 SAMPLE_LINE = "sample"
 
 

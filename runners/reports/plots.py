@@ -11,6 +11,7 @@ from typing import Any
 import matplotlib
 from cycler import cycler
 from markupsafe import Markup
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 WIDTH = 9.0
@@ -32,6 +33,8 @@ _STYLE: dict[str, Any] = {
     "svg.hashsalt": "report",
     "font.family": "sans-serif",
     "font.size": 9,
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
     "axes.titlesize": 10,
     "axes.prop_cycle": cycler(color=_CYCLE),
     "axes.edgecolor": _INK,
@@ -65,7 +68,9 @@ def svg(draw: Callable[[Any], None], *, height: float, label: str) -> Markup:
         drawn = Figure(figsize=(WIDTH, WIDTH * height / 10))
         draw(drawn)
         file = io.StringIO()
-        drawn.savefig(file, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+        # Not through `savefig`, which draws everything twice: once to find out how large it is.
+        canvas: Any = FigureCanvasSVG(drawn)
+        canvas.print_svg(file, metadata={"Date": None, "Creator": None})
     return Markup(_for_page(file.getvalue(), label))
 
 

@@ -15,8 +15,7 @@ from runners.reports import card, data, evaluation, lineage, nodes, pushed, sett
 from runners.reports.exhibits import attempt
 from runners.reports.facts import Facts, gather
 from runners.reports.pages import render
-
-REPORT = "report.html"
+from runners.run import REPORT
 
 
 class Section(NamedTuple):
