@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from pipeline.contract import Metric, Range
 from pipeline.verdict import CHAMPION, JUDGED_SPLIT, OVERALL, bound_text, sentence
+from runners.comparing import since_champion
 from runners.reports.facts import Facts
 from runners.reports.pages import count, render, seconds
 from runners.reports.words import says
@@ -63,6 +64,7 @@ def section(facts: Facts) -> Markup:
         gates=[*_gates(facts), _push(facts)],
         numbers=list(_numbers(facts)),
         about=dict(_about(facts)),
+        changes=since_champion(facts),
         judged=JUDGED_SPLIT,
     )
 

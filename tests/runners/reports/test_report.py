@@ -11,8 +11,8 @@ from report_page import looked_at, words
 
 from pipeline.verdict import Check
 from runners.reports.facts import gather
-from runners.reports.report import REPORT, report_of, write
-from runners.run import RunResult
+from runners.reports.report import report_of, write
+from runners.run import REPORT, RunResult
 
 RUN = "20261101T120000.000001"
 MET = Check(gate="data", metric="schema anomalies", slice="train", bound="none", value="none", passed=True)
