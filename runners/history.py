@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import filelock
 
@@ -57,6 +57,7 @@ class Trend(NamedTuple):
     Attributes:
       better: `lower`, `higher`, `zero`; None for a metric that the model does not have any more.
       bound: the newest one, as text that follows "must be".
+      reason: why that one.
       bounds: least and greatest value that passed, as it was set for the run.
       champions: what the champion came to on the same rows as the run's model.
     """
@@ -64,6 +65,7 @@ class Trend(NamedTuple):
     metric: str
     better: str | None
     bound: str
+    reason: str
     values: tuple[float | None, ...]
     bounds: tuple[tuple[float | None, float | None], ...]
     champions: tuple[float | None, ...]
@@ -133,9 +135,9 @@ def bounded(result: RunResult) -> dict[str, float | None]:
     return {name: measured[name] for name in bounds(result) if name in measured}
 
 
-def bounds(result: RunResult) -> dict[str, dict[str, float | None]]:
+def bounds(result: RunResult) -> dict[str, dict[str, Any]]:
     """Returns the bounds that were set for a run, by metric."""
-    found: dict[str, dict[str, float | None]] = result.settings.get("gates", {}).get("bounds", {})
+    found: dict[str, dict[str, Any]] = result.settings.get("gates", {}).get("bounds", {})
     return found
 
 
@@ -189,13 +191,14 @@ def _trend(metric: str, better: str | None, results: list[RunResult]) -> Trend:
         metric,
         better,
         bound=bound_text(Range(lower=newest.get("lower"), upper=newest.get("upper"))),
+        reason=newest.get("reason", ""),
         values=tuple(bounded(result).get(metric) for result in results),
         bounds=tuple((found.lower, found.upper) for found in ranges),
         champions=tuple(result.slices.get("champion", {}).get(OVERALL, {}).get(metric) for result in results),
     )
 
 
-def _set(metric: str, results: Iterable[RunResult]) -> list[dict[str, float | None]]:
+def _set(metric: str, results: Iterable[RunResult]) -> list[dict[str, Any]]:
     return [bounds(result).get(metric, {}) for result in results]
 
 

@@ -72,7 +72,8 @@ def _plots(line: Line) -> Markup:
 
 def _says(trend: Trend) -> str:
     """Says what to look for, and what was found."""
-    look = f"On the eval split it must be {trend.bound}. {GOOD.get(trend.better or '', '')}".rstrip()
+    why = f" ({trend.reason})" if trend.reason else ""
+    look = f"On the eval split it must be {trend.bound}{why}. {GOOD.get(trend.better or '', '')}".rstrip()
     known = [value for value in trend.values if value is not None]
     if not known:
         return f"{look} No run got as far as to measure it."
@@ -153,7 +154,7 @@ def _draw_champions(axes: Any, trend: Trend) -> None:
     known = [index for index, value in enumerate(trend.champions) if value is not None]
     if known:
         values = [trend.champions[index] for index in known]
-        axes.plot(known, values, color="C4", marker="_", markersize=11, linestyle="none")
+        axes.plot(known, values, color="C4", marker="_", markersize=16, linestyle="none")
 
 
 def _name_runs(axes: Any, times: Sequence[str]) -> None:

@@ -84,7 +84,7 @@ def test_a_plot_a_metric_and_a_row_a_run(visit: Visit) -> None:
     gates = ["future_mae_vs_naive", "future_bias", "future_spearman", "future_gini"]
     assert [plot.get_attribute("aria-label") for plot in main.get_by_role("img").all()] == gates
     gini = main.locator("figure", has_text="future_gini")
-    assert "must be >= 0.5" in gini.inner_text()
+    assert "must be >= 0.5 (the customers at the top of the list" in gini.inner_text()
     assert "3 runs measured it: first 0.7, last 0.72, best 0.74. None of them missed" in gini.inner_text()
     assert len(main.get_by_role("row").all()) == 1 + 7
     assert "refused by the data gate" in main.get_by_role("row", name="20260107").inner_text()
