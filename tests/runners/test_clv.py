@@ -24,6 +24,7 @@ from pipeline.model_gate import metric_values
 from pipeline.push import verify
 from runners.local import execute
 from runners.ranking import ranked
+from runners.reports.facts import gather
 from runners.run import RunResult, prepare
 
 CUTOFF = {"features": {"cutoff": "2011-09-01"}}
@@ -109,6 +110,15 @@ def test_the_manifest_says_what_was_pushed(pushed: dict[str, RunResult]) -> None
 
 
 # --- its predictions, row by row -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("split", ["train", "eval", "test"])
+def test_a_report_reads_examples_as_tensorflow_does(pushed: dict[str, RunResult], root: Path, split: str) -> None:
+    result = pushed["integer-ids"]
+    names = ("customer_id", "customer_country", "n_purchases", "past_monetary_value")
+    found = gather(root, result.run_id).examples[split].select(names).to_pydict()
+    expected = predicted.examples(root, result.pipeline, split, *names)
+    assert list(zip(*(found[name] for name in names), strict=True)) == expected
 
 
 @pytest.mark.parametrize("split", ["eval", "test"])
