@@ -101,12 +101,15 @@ def _of_texts(columns: list[Any]) -> Bins | None:
     counts = [dict(entry.values() for entry in pc.value_counts(column).to_pylist()) for column in columns]
     if len(counts[0]) > len(columns[0]) / 2:  # Names and ids: each is there once.
         return None
-    everything = set().union(*counts)
-    names = sorted(everything, key=lambda name: (-counts[0].get(name, 0), name))[:BARS]
     shares = [
-        [count.get(name, 0) / len(column) for name in names] for count, column in zip(counts, columns, strict=True)
+        {name: rows / len(column) for name, rows in count.items()}
+        for count, column in zip(counts, columns, strict=True)
     ]
-    return Bins(np.array(shares), np.array([]), tuple(map(str, names)), log=False)
+    everything = sorted(set().union(*shares), key=lambda name: (-max(share.get(name, 0) for share in shares), name))
+    # A value that is gone from the first column is shown as well, at the end.
+    names = sorted(everything[:BARS], key=lambda name: -shares[0].get(name, 0))
+    found = np.array([[share.get(name, 0.0) for name in names] for share in shares])
+    return Bins(found, np.array([]), tuple(map(str, names)), log=False)
 
 
 def _steps(heights: NDArray[np.float64]) -> str:

@@ -65,7 +65,7 @@ def describe(statistics: Artifact, schema: schema_pb2.Schema, model: Model) -> l
     known = {feature.name: feature for feature in schema.feature}
     read = _read(statistics)
     names = list(dict.fromkeys([*known, *(name for features in read.values() for name in features)]))
-    found = {name: {split: features[name] for split, features in read.items() if name in features} for name in names}
+    found = {name: _alike({split: each[name] for split, each in read.items() if name in each}) for name in names}
     return [
         Described(name, _kind(splits), role_of(name, known.get(name), model), _numbers(splits))
         for name, splits in found.items()
@@ -103,11 +103,19 @@ def _read(artifact: Artifact) -> dict[str, dict[str, statistics_pb2.FeatureNameS
     }
 
 
+def _alike(
+    splits: Mapping[str, statistics_pb2.FeatureNameStatistics],
+) -> dict[str, statistics_pb2.FeatureNameStatistics]:
+    """The splits in which a feature is of the same kind as in the first; where it is not, the data gate says so."""
+    kinds = {split: found.WhichOneof("stats") for split, found in splits.items()}
+    return {split: found for split, found in splits.items() if kinds[split] == next(iter(kinds.values()))}
+
+
 def _kind(splits: Mapping[str, statistics_pb2.FeatureNameStatistics]) -> str:
     first = next(iter(splits.values()))
     if first.HasField("string_stats"):
         return "bytes" if any(found.string_stats.invalid_utf8_count for found in splits.values()) else "text"
-    return _KINDS.get(first.type, "bytes")
+    return _KINDS.get(first.type, "bytes") if first.HasField("num_stats") else "bytes"
 
 
 def _numbers(splits: Mapping[str, statistics_pb2.FeatureNameStatistics]) -> dict[str, Numbers | Values]:

@@ -120,7 +120,8 @@ def _draw(panels: Sequence[Panel], canvas: Any) -> None:
         axis.stairs(100 * found.shares[0], edges, fill=True, color="C0", alpha=0.4, label=f"this run, {panel.split}")
         for shares in found.shares[1:]:
             axis.stairs(100 * shares, edges, color="C1", label=panel.origin)
-        axis.set(title=panel.feature, ylabel="percent of the rows")
+        room = 135 * found.shares.max()  # Above the highest bin, for the legend.
+        axis.set(title=panel.feature, ylabel="percent of the rows", ylim=(0, room))
         _scale(axis, found)
         _shade(axis, edges, panel.domain)
         axis.legend()

@@ -144,6 +144,15 @@ def test_the_lineage_of_what_was_pushed(pushed: dict[str, RunResult], root: Path
 # --- its predictions, row by row -----------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("split", ["train", "eval", "test"])
+def test_a_report_reads_examples_as_tensorflow_does(pushed: dict[str, RunResult], root: Path, split: str) -> None:
+    result = pushed["integer-ids"]
+    names = ("customer_id", "customer_country", "n_purchases", "past_monetary_value")
+    found = gather(root, result.run_id).examples[split].select(names).to_pydict()
+    expected = predicted.examples(root, result.pipeline, split, *names)
+    assert list(zip(*(found[name] for name in names), strict=True)) == expected
+
+
 @pytest.mark.parametrize("split", ["eval", "test"])
 def test_the_metrics_of_a_run_can_be_reckoned_from_its_predictions(pushed: dict[str, RunResult], split: str) -> None:
     """That of the second spelling too: each run has the files of its own model."""

@@ -188,6 +188,14 @@ def test_a_refusal_that_names_no_feature_shows_what_drifted_most(root: RootByHan
     assert "Found: n_purchases in train: 0.1." in found.words
 
 
+def test_a_feature_of_another_type_in_one_split_is_described_where_it_is_what_it_was(root: RootByHand) -> None:
+    splits = {**SPLITS, "eval": customers(40, tenure_days=["long"] * 40)}
+    root.statistics(RUN, splits, root.examples(RUN, splits))
+    found = seen(root.facts(RUN))
+    assert found.alerts == 0
+    assert rows_of(found, "tenure_days")[0][2] == "train"
+
+
 @pytest.mark.parametrize("lost", ["examples", "statistics", "both"])
 def test_what_is_gone_is_left_out_and_the_rest_is_shown(passed: Facts, tmp_path: Path, lost: str) -> None:
     for name in ("examples", "statistics") if lost == "both" else (lost,):

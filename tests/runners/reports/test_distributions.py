@@ -50,6 +50,13 @@ def test_the_most_frequent_values_come_first_and_new_ones_are_counted() -> None:
     assert found.shares.tolist() == [[0.75, 0.25, 0], [0, 0.25, 0.75]]
 
 
+def test_a_frequent_value_that_is_gone_is_drawn_however_many_others_there_are() -> None:
+    others = [f"other {number:02}" for number in range(20)]
+    found = binned(others * 3, [*others, "gone", "gone"] * 3)
+    assert found.names[-1] == "gone"
+    assert found.shares[:, -1].tolist() == [0, pytest.approx(2 / 22)]
+
+
 @pytest.mark.parametrize(
     "columns",
     [
