@@ -21,7 +21,8 @@ CANDIDATE, CHAMPION = "candidate", "champion"
 """Who predicts, in a record's `slices`."""
 NAIVE_RULE = "naive rule"
 SPLITS = {JUDGED_SPLIT: "judged", "test": "reported", "train": "what it was fitted to"}
-WAYS = {"lower": "lower is better", "higher": "higher is better", "zero": "nearer 0 is better"}
+WAYS = {"lower": "lower", "higher": "higher", "zero": "nearer 0"}
+"""Direction of a metric -> which values are better."""
 Values = Mapping[str, float | None]
 
 
