@@ -25,13 +25,15 @@ def section(facts: Facts) -> Markup | None:
     found = judged(facts)
     if not found and not facts.predictions:
         return None
+    contests = rivals.contests(facts)
     return render(
         "evaluation.html",
         judged=found,
         width=WIDTH,
         against=any(bullet.champion is not None for one in found for bullet in one.bullets),
         naive=any(bullet.naive is not None for one in found for bullet in one.bullets),
-        contests=rivals.contests(facts),
+        contests=contests,
+        compared=any(len(contest.rivals) > 1 for contest in contests),
         unknown=rivals.without_columns(facts),
         exhibits=attempt("What the model adds to this section", partial(_exhibits, facts)) or "",
     )

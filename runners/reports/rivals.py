@@ -21,7 +21,8 @@ CANDIDATE, CHAMPION = "candidate", "champion"
 """Who predicts, in a record's `slices`."""
 NAIVE_RULE = "naive rule"
 SPLITS = {JUDGED_SPLIT: "judged", "test": "reported", "train": "what it was fitted to"}
-WAYS = {"lower": "lower is better", "higher": "higher is better", "zero": "nearer 0 is better"}
+WAYS = {"lower": "lower", "higher": "higher", "zero": "nearer 0"}
+"""Direction of a metric -> which values are better."""
 Values = Mapping[str, float | None]
 
 
@@ -128,9 +129,7 @@ def _contest(facts: Facts, split: str, rivals: Mapping[str, Values]) -> Contest 
     if CANDIDATE not in rivals:
         return None
     lines = tuple(_line(facts, metric, list(rivals.values())) for metric in facts.model.metrics)
-    compared = [line for line in lines if any(line.best)]
-    won = sum(line.best[0] for line in compared)
-    says = f"The candidate is best in {won} of {len(compared)} metrics." if len(rivals) > 1 else ""
+    says = _winners(list(rivals), lines) if len(rivals) > 1 else ""
     return Contest(split, SPLITS[split], rivals[CANDIDATE].get("rows"), tuple(rivals), lines, says)
 
 
@@ -140,3 +139,11 @@ def _line(facts: Facts, metric: Metric, rivals: list[Values]) -> Line:
     least = min(losses) if len(losses) > 1 else None
     best = tuple(value is not None and loss(metric, value) == least for value in values)
     return Line(metric.name, meaning(facts.model, metric.name), WAYS[metric.better], values, best)
+
+
+def _winners(rivals: list[str], lines: tuple[Line, ...]) -> str:
+    """Says who is best in how many metrics; those who are equal are best together."""
+    compared = [line for line in lines if any(line.best)]
+    candidate, *others = (sum(line.best[place] for line in compared) for place in range(len(rivals)))
+    told = [f", {who} in {won}" for who, won in zip(rivals[1:], others, strict=True) if won]
+    return f"The candidate is best in {candidate} of {len(compared)} metrics{''.join(told)}."

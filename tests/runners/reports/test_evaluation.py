@@ -182,7 +182,7 @@ def test_rivals_stand_side_by_side_and_the_best_is_marked(tmp_path: Path) -> Non
     best = [text(row[0]) for row in shown[0].iterfind("./tbody/tr") if row[2].get("class") == "number best"]
     assert best == ["mae"]
     assert [text(table.find("caption")) for table in shown] == [
-        "eval (judged), 40 rows. The candidate is best in 6 of 7 metrics.",
+        "eval (judged), 40 rows. The candidate is best in 6 of 7 metrics, champion in 1.",
         "test (reported), 30 rows. The candidate is best in 7 of 7 metrics.",
         "train (what it was fitted to), 60 rows. The candidate is best in 7 of 7 metrics.",
     ]
