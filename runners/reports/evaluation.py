@@ -41,7 +41,7 @@ def section(facts: Facts) -> Markup | None:
 
 def _exhibits(facts: Facts) -> Markup:
     """What the model shows of its predictions; of one that shows nothing, predicted against actual."""
-    shown = Shown(facts.predictions, facts.result.settings)
+    shown = Shown(facts.predictions, facts.result.settings, facts.illustrations)
     path = facts.model.exhibits.evaluation
     exhibits: Iterable[Exhibit] = load(path)(shown) if path and facts.predictions else _scatter(shown)
     return show(exhibits)

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import predicted
-import pyarrow.parquet as pq
 import pytest
 from tensorflow.io import decode_png
 from verdicts import refused
@@ -24,6 +23,7 @@ from pipeline.fingerprint import digest_folder
 from pipeline.model_gate import metric_values
 from pipeline.push import verify
 from runners.local import execute
+from runners.reports.facts import gather
 from runners.run import RunResult, prepare
 
 SMALL = {"data": {"line": "sample"}, "features": {"size": 64}, "training": {"epochs": 10, "members": 1}}
@@ -105,8 +105,10 @@ def test_each_picture_is_kept_as_its_name_and_the_numbers_of_its_metrics(
     assert predicted.metrics(MODEL, found) == predicted.reported(pushed, split)
 
 
-def test_the_best_the_median_and_the_worst_pictures_are_kept(pushed: RunResult) -> None:
-    found = pq.read_table(Path(pushed.folder) / "illustrations" / "eval.parquet").to_pydict()
+def test_the_best_the_median_and_the_worst_pictures_are_kept(pushed: RunResult, root: Path) -> None:
+    kept = gather(root, pushed.run_id).illustrations
+    assert kept is not None
+    found = kept.to_pydict()
     assert found["kind"] == ["best"] * 6 + ["median"] * 6 + ["worst"] * 6
     errors = np.sort(predicted.columns(pushed, "eval")["error"])
     assert found["error"] == [*errors[:6], *errors[len(errors) // 2 - 3 :][:6], *errors[-6:]]

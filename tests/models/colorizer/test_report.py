@@ -123,10 +123,8 @@ def test_pictures_that_are_all_of_one_brightness_are_not_compared_by_it() -> Non
 def test_error_by_brightness_the_worst_first() -> None:
     found = exhibits(eval=table([0.05, 0.15, 0.07], luminance_band=["dark", "bright", "dark"]))
     (_, by_brightness) = (each for each in found if isinstance(each, Listing))
-    assert by_brightness.rows == (
-        ("bright", 1, pytest.approx(0.15), pytest.approx(0.2), pytest.approx(0.1)),
-        ("dark", 2, pytest.approx(0.06), pytest.approx(0.2), pytest.approx(0.1)),
-    )
+    assert [row[:2] for row in by_brightness.rows] == [("bright", 1), ("dark", 2)]
+    assert [row[2:] for row in by_brightness.rows] == [pytest.approx((0.15, 0.2, 0.1)), pytest.approx((0.06, 0.2, 0.1))]
     assert "greatest for bright (0.15) and least for dark (0.06); one tint is better for 1 of 2" in by_brightness.says
 
 
