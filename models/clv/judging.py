@@ -54,7 +54,8 @@ def _bias(future: Future) -> str:
     actual, predicted = (float(np.sum(future.weight * part)) for part in (future.actual, future.predicted))
     if actual <= 0:
         return f"{money(predicted)} predicted in all where nothing came"
-    return f"the predicted sum is {percent(abs(predicted / actual - 1))} {'below' if predicted < actual else 'above'} the actual one"
+    side = "below" if predicted < actual else "above"
+    return f"the predicted sum is {percent(abs(predicted / actual - 1))} {side} the actual one"
 
 
 def _cloud(axes: Any, future: Future) -> None:
