@@ -54,7 +54,8 @@ def _bias(future: Future) -> str:
     actual, predicted = (float(np.sum(future.weight * part)) for part in (future.actual, future.predicted))
     if actual <= 0:
         return f"{money(predicted)} predicted in all where nothing came"
-    return f"the predicted sum is {percent(abs(predicted / actual - 1))} {'below' if predicted < actual else 'above'}"
+    side = "below" if predicted < actual else "above"
+    return f"the predicted sum is {percent(abs(predicted / actual - 1))} {side} the actual one"
 
 
 def _cloud(axes: Any, future: Future) -> None:
@@ -91,7 +92,7 @@ def residuals(future: Future) -> Plot:
         "Residuals by frequency and recency, eval",
         "Above 0 too much was predicted. The dot is the median, the thick line holds the middle half of the rows, the "
         "thin line the middle 80 %. A group whose thick line does not touch 0 is predicted wrong as a whole. "
-        f"Furthest from 0 is the median, {told}.",
+        f"The medians furthest from 0: {told}.",
         draw,
         3.6,
     )

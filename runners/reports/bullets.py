@@ -60,13 +60,14 @@ class Judged(NamedTuple):
 def judged(facts: Facts) -> list[Judged]:
     """Returns what the model gate looked at, metric by metric."""
     checks = [check for check in facts.result.checks if check.gate == "model"]
+    naive = {where: naive_on(facts, where) for where in {check.slice for check in checks}}
+    bullets = [_plain(facts, check, naive[check.slice].get(check.metric)) for check in checks]
     names = dict.fromkeys(check.metric for check in checks)
-    return [_judged(facts, name, [check for check in checks if check.metric == name]) for name in names]
+    return [_judged(facts, name, [bullet for bullet in bullets if bullet.check.metric == name]) for name in names]
 
 
-def _judged(facts: Facts, name: str, checks: Sequence[Check]) -> Judged:
+def _judged(facts: Facts, name: str, plain: Sequence[Bullet]) -> Judged:
     bound = facts.result.settings.get("gates", {}).get("bounds", {}).get(name)
-    plain = [_plain(facts, check) for check in checks]
     reason = bound.get("reason", "") if bound else ""
     if not bound:
         return Judged(name, "", reason, tuple(plain))
@@ -76,7 +77,7 @@ def _judged(facts: Facts, name: str, checks: Sequence[Check]) -> Judged:
     return Judged(name, meaning(facts.model, name), reason, drawn)
 
 
-def _plain(facts: Facts, check: Check) -> Bullet:
+def _plain(facts: Facts, check: Check, naive: float | None) -> Bullet:
     """A check without its drawing."""
     slices = facts.result.slices
     verdict = "missed" if not check.passed else "met" if check.binding else "not judged"
@@ -88,7 +89,7 @@ def _plain(facts: Facts, check: Check) -> Bullet:
         verdict=verdict,
         told="" if check.binding else check.note,
         champion=slices.get(CHAMPION, {}).get(check.slice, {}).get(check.metric),
-        naive=naive_on(facts, check.slice).get(check.metric),
+        naive=naive,
     )
 
 

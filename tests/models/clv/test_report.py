@@ -162,7 +162,10 @@ def test_what_is_judged_is_the_future_part() -> None:
     """Of totals of 110 and 300, the past is 100 and 300."""
     shown = predictions([10.0, 0.0], [5.0, -3.0], past_monetary_value=[100.0, 300.0])
     says = exhibits("evaluation", shown)["Predicted"].says
-    assert "On eval, the predicted sum is 80 % below, 1 of 2 rows bought nothing, predictions below 0: 1." in says
+    assert (
+        "On eval, the predicted sum is 80 % below the actual one, 1 of 2 rows bought nothing, predictions below 0: 1."
+        in says
+    )
 
 
 def test_residuals_are_told_by_group() -> None:
