@@ -14,7 +14,7 @@ GATES = {"data": "DataGate", "serving": "ServingGate", "model": "Evaluator"}
 
 WORDS = {
     "run": ("✓", "ran"),
-    "cached": ("=", "taken from the cache"),
+    "cached": ("=", "from the cache"),
     "resolved": ("✓", "looked up"),
     "skipped": ("-", "skipped"),
     "refused": ("✗", "refused"),

@@ -82,7 +82,7 @@ def test_a_crash_is_seen_with_its_traceback_and_what_was_not_reached(crashed: Pa
     page = looked_at(opened, crashed)
     assert {name: state.split("\xa0")[1] for name, state in _states(page).items()} == {
         "ExampleGen": "ran",
-        "ImportSchemaGen": "taken from the cache",
+        "ImportSchemaGen": "from the cache",
         "DataGate": "ran",
         "Trainer": "failed",
         "Evaluator": "not reached",
