@@ -25,6 +25,8 @@ from pipeline.contract import Model
 from pipeline.push import verify, versions
 from runners.events import NodeEvent
 from runners.local import execute
+from runners.records import find_record
+from runners.reports.report import report_of
 from runners.run import prepare
 from runners.tensorboard import find_training
 
@@ -92,6 +94,10 @@ def test_a_killed_training_goes_on_where_its_last_checkpoint_was(training: Train
     root, data = tmp_path / "runs", tmp_path / f"sample{training.suffix}"
     training.sample(data)
     _kill_in_training(training, root, data)
+    killed = report_of(root, find_record(root, None).run_id)
+    assert killed
+    assert "Unfinished" in killed.read_text()
+    assert 'id="node-Trainer"' in killed.read_text()
 
     events: list[NodeEvent] = []
     result = execute(prepare(training.model, root, data=data, layers=(training.settings,)), events.append)
