@@ -20,9 +20,9 @@ _NO_MARKUP = ("html_block", "html_inline", "image", "link", "autolink", "referen
 
 
 def section(facts: Facts) -> Markup | None:
-    """Returns the section; None of a run that did not come to a verdict."""
+    """Returns the section; None where nothing was pushed: a card is written with a push."""
     if facts.result.pushed is None:
-        return render("card.html", note=_NO_PUSH, path=None, card=None) if facts.result.outcome == "refused" else None
+        return None
     path = Path(facts.result.pushed, CARD_FILE)
     if is_bucket(facts.result.pushed):
         return render("card.html", note="The model card lies in the bucket, beside the model:", path=path, card=None)
@@ -34,7 +34,6 @@ def section(facts: Facts) -> Markup | None:
     return render("card.html", note=note, path=path, card=as_html(text.decode(errors="replace")))
 
 
-_NO_PUSH = "There is no model card: it is written with a push, and this model was refused."
 _WHOLE = "This page lies beside the model, and goes wherever the model goes:"
 _CHANGED = "Careful: this page is not as it was when the model was pushed. It lies beside the model:"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from typing import Any
 
@@ -13,6 +14,9 @@ from pipeline.verdict import number
 
 BASE_STYLE = "runners.serving:page.css"
 """What the pages of servers look like, so that all pages of the project look alike."""
+
+
+_MEASURED = re.compile(r"-?[\d.,]+ ?(%|ms|s)")
 
 
 def render(template: str, **words: Any) -> Markup:
@@ -30,6 +34,7 @@ def _environment() -> jinja2.Environment:
         undefined=jinja2.StrictUndefined,
     )
     environment.filters |= {"figure": figure, "seconds": seconds, "count": count}
+    environment.tests["numeric"] = numeric
     environment.globals["base_style"] = Markup(resource(BASE_STYLE).read_text(encoding="utf-8"))
     return environment
 
@@ -44,7 +49,12 @@ def figure(value: float | str | None) -> str:
         return number(value)
     if float(value).is_integer():
         return f"{int(value):,}"
-    return f"{value:,.0f}" if abs(value) >= 10_000 else number(float(f"{value:.4g}"))
+    return f"{value:,.0f}" if abs(value) >= 1000 else number(float(f"{value:.4g}"))
+
+
+def numeric(entry: float | str | None) -> bool:
+    """Whether an entry of a table is a number, maybe with a unit, so that it stands at the right of its column."""
+    return isinstance(entry, float | int) or (isinstance(entry, str) and bool(_MEASURED.fullmatch(entry)))
 
 
 def count(value: float) -> str:

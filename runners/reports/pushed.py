@@ -15,7 +15,7 @@ from pipeline.latency import LATENCY_FILE, Latency, Timing
 from pipeline.push import MANIFEST_FILE, is_bucket
 from pipeline.push.card import CARD_FILE
 from pipeline.push.serving_version import serving
-from pipeline.verdict import JUDGED_SPLIT, Check, sentence
+from pipeline.verdict import JUDGED_SPLIT, Check
 from runners.reports.exhibits import show
 from runners.reports.facts import Facts
 from runners.reports.pages import count, figure, render, seconds
@@ -44,7 +44,7 @@ def section(facts: Facts) -> Markup | None:
         "pushed.html",
         asked=_asked(facts, checks) if checks else "",
         tables=show(_tables(facts, checks)),
-        refused=[sentence(check) for check in facts.result.checks if not check.passed],
+        refused_by=next((check.gate for check in facts.result.checks if not check.passed), None),
         serves=_serves(facts),
         rolled_back=facts.result.rolled_back,
         push=_push(facts, facts.result.pushed) if facts.result.pushed else None,

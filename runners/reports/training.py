@@ -96,12 +96,12 @@ def _held_out(told: Mapping[str, Any], history: History, epoch: int) -> float | 
 def _numbers(facts: Facts, told: Mapping[str, Any]) -> Listing:
     rows = [(label, _entry(told[name])) for name, label in ROWS.items() if told.get(name)]
     seed = facts.result.settings.get("training", {}).get("seed")
-    return Listing("What was trained", "", ("What", "Value"), (*rows, ("Seed of every random choice", seed)))
+    return Listing("What was trained", "", ("what", "value"), (*rows, ("Seed of every random choice", seed)))
 
 
 def _settings(settings: Mapping[str, Any]) -> Listing:
     rows = tuple((name, _entry(value)) for name, value in settings.items())
-    return Listing("Settings of the training", "", ("Setting", "Value"), rows)
+    return Listing("Settings of the training", "", ("setting", "value"), rows)
 
 
 def _entry(value: Any) -> str | float | None:

@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Literal, NamedTuple
 
 from markupsafe import Markup
 
 from pipeline.contract import Metric, Range
-from pipeline.verdict import CHAMPION, JUDGED_SPLIT, OVERALL, bound_text, sentence
+from pipeline.fingerprint import LENGTH
+from pipeline.verdict import CHAMPION, JUDGED_SPLIT, OVERALL, Check, bound_text, sentence
 from runners.comparing import since_champion
 from runners.reports.facts import Facts
 from runners.reports.pages import count, render, seconds
+from runners.reports.states import GATES, statuses
+from runners.reports.states import WORDS as WORD_OF
 from runners.reports.words import says
 
 WORDS = {
     "pushed": ("Pushed", "passed the data gate, the serving gate and the model gate. It was pushed."),
     "unchanged": ("Nothing new to push", "passed all gates. The same model is pushed already."),
-    "refused": ("Refused", "was refused. Nothing was pushed."),
-    "failed": ("Failed", "is not there, or was not judged: the run ended by an error. Nothing was pushed."),
-    "interrupted": ("Interrupted", "was not judged to the end: somebody stopped the run. Nothing was pushed."),
-    "unfinished": ("Unfinished", "has no verdict on record: the run is still going, or its process was killed."),
+    "refused": ("Refused", "was refused{by}. Nothing was pushed."),
+    "failed": ("Failed", "was not judged to the end: the run ended by an error{at}. Nothing was pushed."),
+    "interrupted": ("Interrupted", "was not judged to the end: somebody stopped the run{at}. Nothing was pushed."),
+    "unfinished": ("Unfinished", "has no verdict on record: the run is still going, or its process was killed{at}."),
 }
-"""Outcome of a run -> the verdict, and what follows the name of the model."""
+"""Outcome of a run -> the verdict, and what follows the name of the model: `by` a gate, or how far the run got."""
 
 MISSED_SHOWN = 5
 """Missed bounds that the head names; all are in their sections."""
+REASON = 240
+"""Characters of a missed bound that the head shows: an error's text may fill the screen. All are in its section."""
 
 State = Literal["passed", "refused", "not reached", "done", "not done"]
 
@@ -53,20 +58,36 @@ def section(facts: Facts) -> Markup:
     """Returns the head of the report."""
     result = facts.result
     word, told = WORDS[result.outcome]
-    missed = [sentence(check) for check in result.checks if not check.passed]
+    missed = [_short(sentence(check)) for check in result.checks if not check.passed]
+    numbers = list(_numbers(facts))
     return render(
         "verdict.html",
         facts=facts,
         word=word,
-        told=told,
+        told=told.format(by=_by(result.checks), at=_at(facts)),
         missed=missed[:MISSED_SHOWN],
         more=len(missed[MISSED_SHOWN:]),
         gates=[*_gates(facts), _push(facts)],
-        numbers=list(_numbers(facts)),
+        numbers=numbers,
+        met_champion=any(number.champion is not None for number in numbers),
         about=dict(_about(facts)),
         changes=since_champion(facts),
         judged=JUDGED_SPLIT,
     )
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= REASON else f"{text[:REASON]} …"
+
+
+def _by(checks: Iterable[Check]) -> str:
+    gate = next((check.gate for check in checks if not check.passed), None)
+    return f" by the {gate} gate" if gate else ""
+
+
+def _at(facts: Facts) -> str:
+    found = [status.name for status in statuses(facts) if status.state in ("failed", "interrupted", "open")]
+    return f" in the step {found[-1]}" if found else ""
 
 
 def _about(facts: Facts) -> Iterator[tuple[str, str]]:
@@ -76,40 +97,54 @@ def _about(facts: Facts) -> Iterator[tuple[str, str]]:
     unit = facts.ingestion.unit if facts.ingestion else "rows"
     read = f", {count(result.counts['read'])} {unit} read" if "read" in result.counts else ""
     file, digest = (result.data.get(name, "unknown") for name in ("file", "digest"))
-    yield "Data", f"{file}{generated}, digest {digest}{read}"
+    yield "Data", f"{file}{generated}{read}, digest {digest[:LENGTH]}"
     rows = result.metrics.get(JUDGED_SPLIT, {}).get("rows")
     if rows:
         yield "Judged on", f"{count(rows)} rows of the {JUDGED_SPLIT} split, which training never saw"
-    yield "Against", f"{_champion(facts)}the naive rule: {says(facts.model.naive)}"
+        yield "Against", f"{_champion(facts)}the naive rule, which {_phrase(says(facts.model.naive))}"
     began = f", {result.started_at.replace('T', ' ').replace('+00:00', ' UTC')}" if result.started_at else ""
-    took = f", {seconds(result.seconds)}" if result.seconds else ""
+    took = f", took {seconds(result.seconds)}" if result.seconds else ""
     yield "Run", f"{result.run_id}{began}{took}, pipeline {result.pipeline}"
 
 
 def _champion(facts: Facts) -> str:
     if facts.result.champion:
-        return f"the champion, version {facts.result.champion.rstrip('/').rpartition('/')[2]}; "
-    return "no champion: this root had pushed none; " if facts.result.slices else ""
+        version = facts.result.champion.rstrip("/").rpartition("/")[2]
+        return f"the champion (the model pushed last), version {version}; and "
+    return "no champion, since no model had been pushed before; only " if facts.result.slices else ""
+
+
+def _phrase(text: str) -> str:
+    return text[:1].lower() + text[1:]
 
 
 def _gates(facts: Facts) -> Iterator[Gate]:
-    for name in ("data", "serving", "model"):
+    ended = {status.name: status.state for status in statuses(facts)}
+    for name in GATES:
         checks = [check for check in facts.result.checks if check.gate == name]
         missed = sum(not check.passed for check in checks)
         if missed:
-            yield Gate(f"{name} gate", "refused", f"missed {missed} of {len(checks)} bounds")
+            yield Gate(f"{name.capitalize()} gate", "refused", f"missed {missed} of {len(checks)} bounds")
         elif checks:
-            yield Gate(f"{name} gate", "passed", f"met all {len(checks)} bounds")
+            all_met = f"met all {len(checks)} bounds" if len(checks) > 1 else "met its only bound"
+            yield Gate(f"{name.capitalize()} gate", "passed", all_met)
         else:
-            yield Gate(f"{name} gate", "not reached", "not reached")
+            yield Gate(f"{name.capitalize()} gate", *_unrecorded(ended.get(GATES[name])))
+
+
+def _unrecorded(state: str | None) -> tuple[State, str]:
+    """What is known of a gate of which the record has nothing: that of a killed run has only how it began."""
+    if state in ("run", "cached"):
+        return "done", "ended; no bounds on record"
+    return ("not reached", "not reached") if state in (None, "waiting") else ("not done", WORD_OF[state][1])
 
 
 def _push(facts: Facts) -> Gate:
     pushed = facts.result.pushed
     if not pushed:
-        return Gate("push", "not done", "nothing pushed")
+        return Gate("Push", "not done", "none on record" if facts.result.outcome == "unfinished" else "nothing pushed")
     version = pushed.rstrip("/").rpartition("/")[2]
-    return Gate("push", "done", f"version {version}" + (" (before)" if facts.result.outcome == "unchanged" else ""))
+    return Gate("Push", "done", f"version {version}" + (" (before)" if facts.result.outcome == "unchanged" else ""))
 
 
 def _numbers(facts: Facts) -> Iterator[Number]:

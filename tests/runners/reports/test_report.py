@@ -40,9 +40,10 @@ def test_a_refused_run_says_which_bound_was_missed_by_how_much_and_why(tmp_path:
         "future_bias on overall is -0.31, must be -0.25 .. 0.25 (missed by 0.06): a shop plans with the sum <of>"
         in told
     )
-    assert "data gate met all 1 bounds serving gate not reached model gate missed 1 of 1 bounds" in " ".join(
+    assert "Data gate met its only bound Serving gate not reached Model gate missed 1 of 1 bounds" in " ".join(
         told.split()
     )
+    assert "was refused by the model gate" in told
     assert "shop.csv, digest 0123456789abcdef" in told
     assert "353 rows of the eval split" in told
 
