@@ -75,7 +75,8 @@ def _scrolling(tokens: Iterable[Token]) -> Iterator[Token]:
         in_heading = token.type == "heading_open" or (in_heading and token.type != "heading_close")
         heading = token.content if in_heading and token.type == "inline" else heading
         if token.type == "table_open":
-            yield _block(Markup('<div class="scrolls" tabindex="0" role="region" aria-label="{}">').format(heading))
+            opening = Markup('<div class="scrolls" tabindex="0" role="region" aria-label="Model card: {}">')
+            yield _block(opening.format(heading))
         yield token
         if token.type == "table_close":
             yield _block(Markup("</div>"))

@@ -15,6 +15,7 @@ from runners.reports.bullets import WIDTH, judged
 from runners.reports.exhibits import attempt, show
 from runners.reports.facts import Facts
 from runners.reports.pages import render
+from runners.reports.words import says
 
 POINTS = 600
 """Most points that are drawn of a split."""
@@ -34,6 +35,7 @@ def section(facts: Facts) -> Markup | None:
         naive=any(bullet.naive is not None for one in found for bullet in one.bullets),
         contests=contests,
         compared=any(len(contest.rivals) > 1 for contest in contests),
+        rules={name: says(path) for name, path in {rivals.NAIVE_RULE: facts.model.naive, **facts.model.rules}.items()},
         unknown=rivals.without_columns(facts),
         exhibits=attempt("What the model adds to this section", partial(_exhibits, facts)) or "",
     )

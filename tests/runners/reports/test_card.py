@@ -46,7 +46,7 @@ def test_the_card_of_a_pushed_model_is_a_part_of_the_page(tmp_path: Path, versio
     assert MODEL.about
     assert all(limit in unescape(html) for limit in MODEL.about.limits)
     assert f"goes wherever the model goes: <code>{version / CARD_FILE}</code>" in html
-    assert '<div class="scrolls" tabindex="0" role="region" aria-label="How good it is"><table>' in html
+    assert '<div class="scrolls" tabindex="0" role="region" aria-label="Model card: How good it is"><table>' in html
     assert '<td style="text-align:right">407</td>' in html
     assert '<th scope="col">' in html
     assert html.count("<table>") == html.count("</table>\n</div>")

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from browsing import Open
 from recorded import record
+from playwright.sync_api import expect
 from report_page import looked_at, words
 
 from pipeline.verdict import Check
@@ -48,11 +49,31 @@ def test_a_refused_run_says_which_bound_was_missed_by_how_much_and_why(tmp_path:
     assert "353 rows of the eval split" in told
 
 
+def test_a_reason_that_fills_a_screen_leaves_the_rest_in_sight(tmp_path: Path, opened: Open) -> None:
+    endless = BIASED.model_copy(update={"gate": "serving", "note": "Graph execution error: " + "node " * 2000})
+    told = words(looked_at(opened, page_of(tmp_path, record(tmp_path, RUN, checks=[MET, endless]))))
+    assert "Graph execution error: node node" in told
+    assert len(told) < 2000
+
+
+def test_paper_has_the_settings_that_were_changed(tmp_path: Path, opened: Open) -> None:
+    settings = record(tmp_path / "other", RUN).settings
+    settings["training"]["seed"] = 17
+    page = looked_at(opened, page_of(tmp_path, record(tmp_path, RUN, settings=settings, checks=[MET, BIASED])))
+    page.emulate_media(media="print")
+    expect(page.locator("#settings").get_by_role("row", name="training.seed 17")).to_be_visible()
+    expect(page.get_by_role("navigation")).to_be_hidden()
+
+
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
         ({"outcome": "failed", "error": "Trainer: ValueError: <no> rows"}, "Trainer: ValueError: <no> rows"),
         ({"outcome": "interrupted"}, "somebody stopped the run"),
+        (
+            {"outcome": "interrupted", "nodes": [{"name": "Trainer", "state": "interrupted", "seconds": 3.0}]},
+            "somebody stopped the run in the step Trainer",
+        ),
         ({"outcome": "unfinished"}, "its process was killed"),
         ({"outcome": "unchanged", "pushed": "/elsewhere/clv-main/1761999999"}, "version 1761999999 (before)"),
         ({"outcome": "pushed", "pushed": "gs://bucket/clv-main/1761999999"}, "version 1761999999"),
