@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from browsing import Open
-from recorded import record
 from playwright.sync_api import expect
+from recorded import record
 from report_page import looked_at, words
 
 from pipeline.verdict import Check
