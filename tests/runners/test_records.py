@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from recorded import record
+from recorded_runs import write_record
 
 from pipeline.contract import UserError
 from runners.records import find_record, records
@@ -15,9 +15,9 @@ from runners.run import RECORD
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    record(tmp_path, "20261103T120000.000001", model="colorizer", pipeline="colorizer-sample-size-80")
-    record(tmp_path, "20261101T120000.000001", outcome="pushed")
-    record(tmp_path, "20261102T120000.000001")
+    write_record(tmp_path, "20261103T120000.000001", model="colorizer", pipeline="colorizer-sample-size-80")
+    write_record(tmp_path, "20261101T120000.000001", outcome="pushed")
+    write_record(tmp_path, "20261102T120000.000001")
     return tmp_path
 
 

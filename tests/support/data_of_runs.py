@@ -11,15 +11,13 @@ import numpy as np
 import pyarrow as pa
 from apache_beam.io.tfrecordio import _TFRecordUtil
 from metadata_by_hand import MetadataByHand
+from recorded_runs import write_record
 from tensorflow_metadata.proto.v0 import statistics_pb2
 from tfx_bsl.coders.example_coder import RecordBatchToExamplesEncoder
 
-from pipeline.contract import find_model
 from pipeline.ingestion.raw import RawReport
-from pipeline.settings import make_settings
 from pipeline.verdict import Check
 from runners.reports.facts import INGESTION, Facts, gather
-from runners.run import RECORD, RunResult
 
 Columns = Mapping[str, Any]
 """Feature -> its values, row by row."""
@@ -155,14 +153,9 @@ class RootByHand:
 
     def facts(self, run: str, checks: Sequence[Check] = (), **fields: Any) -> Facts:
         """Writes a record of the run, and returns all that is known of it."""
-        folder = self._root / "records" / PIPELINE / run
-        folder.mkdir(parents=True)
         usual = {
             "outcome": "pushed" if all(check.passed for check in checks) else "refused",
-            "settings": make_settings(find_model("clv")).model_dump(mode="json"),
             "data": {"file": "shop.csv", "digest": "d1e", "quarantine": "/shop/quarantine.csv"},
         }
-        named = {"run_id": run, "pipeline": PIPELINE, "model": "clv", "folder": str(folder), "checks": list(checks)}
-        result = RunResult.model_validate({**usual, **named, **fields})
-        (folder / RECORD).write_text(result.model_dump_json(), encoding="utf-8")
+        write_record(self._root, run, **{**usual, "pipeline": PIPELINE, "checks": list(checks), **fields})
         return gather(self._root, run)

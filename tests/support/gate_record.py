@@ -5,13 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ml_metadata.metadata_store import MetadataStore
-from ml_metadata.proto import metadata_store_pb2 as mlmd
+from metadata_by_hand import MetadataByHand
 
 from pipeline.contract import find_model
 from pipeline.verdict import Check, at_most
 from runners.reports.facts import Facts
-from runners.reports.store import METADATA, open_store
+from runners.reports.store import open_store
 from runners.run import Node, RunResult
 
 RUN = "20261121T174459.410078"
@@ -57,16 +56,6 @@ def compared(metric: str, value: float) -> Check:
 
 def _note(root: Path, blessing: Path, state: str) -> None:
     """Writes the store of a root in which one node made one thing in one run."""
-    connection = mlmd.ConnectionConfig()
-    connection.sqlite.filename_uri = str(root / METADATA)
-    store = MetadataStore(connection)
-    kinds = {name: store.put_context_type(mlmd.ContextType(name=name)) for name in ("pipeline_run", "node")}
-    names = {"pipeline_run": RUN, "node": f"{PIPELINE}.ServingGate"}
-    made = mlmd.Artifact(type_id=store.put_artifact_type(mlmd.ArtifactType(name="InfraBlessing")), uri=str(blessing))
-    ran = mlmd.Execution(
-        type_id=store.put_execution_type(mlmd.ExecutionType(name="ServingGate")),
-        last_known_state=mlmd.Execution.State.Value(state),
-    )
-    event = mlmd.Event(type=mlmd.Event.OUTPUT)
-    event.path.steps.add().key = "blessing"
-    store.put_execution(ran, [(made, event)], [mlmd.Context(type_id=kinds[k], name=names[k]) for k in kinds])
+    metadata = MetadataByHand(root)
+    made = metadata.artifact("InfraBlessing", blessing)
+    metadata.node("ServingGate", pipeline=PIPELINE, run=RUN, state=state, left={"blessing": made})

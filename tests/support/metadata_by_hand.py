@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ml_metadata.metadata_store import MetadataStore
 from ml_metadata.proto import metadata_store_pb2 as mlmd
+
+from runners.reports.store import METADATA, NODE, RUN
+from runners.run import RunResult
 
 Keyed = Mapping[str, int]
 """Key -> id of an artifact."""
@@ -18,7 +21,7 @@ class MetadataByHand:
 
     def __init__(self, root: Path) -> None:
         connection = mlmd.ConnectionConfig()
-        connection.sqlite.filename_uri = str(root / "metadata.sqlite")
+        connection.sqlite.filename_uri = str(root / METADATA)
         connection.sqlite.connection_mode = mlmd.SqliteMetadataSourceConfig.READWRITE_OPENCREATE
         self._store = MetadataStore(connection)
 
@@ -63,8 +66,8 @@ class MetadataByHand:
         events = [event for keyed, kind in kinds for event in _events(keyed or {}, kind)]
         contexts = [
             self._context("pipeline", pipeline),
-            self._context("pipeline_run", run),
-            self._context("node", f"{pipeline}.{name}"),
+            self._context(RUN, run),
+            self._context(NODE, f"{pipeline}.{name}"),
         ]
         artifacts = self._store.get_artifacts_by_id([event.artifact_id for event in events]) if events else []
         by_id = {artifact.id: artifact for artifact in artifacts}
@@ -88,3 +91,34 @@ def _events(keyed: Keyed, kind: Any) -> Iterator[mlmd.Event]:
             event.path.steps.add().key = key
             event.path.steps.add().index = 0
         yield event
+
+
+class Made(NamedTuple):
+    """An output: `again` is the id of an artifact of before, for a cached node."""
+
+    type: str
+    uri: str
+    again: int | None = None
+
+
+class Ran(NamedTuple):
+    """What a node did; inputs are named by key, node and key of the output."""
+
+    node: str
+    state: str = "COMPLETE"
+    outputs: Mapping[str, Made] = {}
+    inputs: Mapping[str, tuple[str, str]] = {}
+    told: Mapping[str, str] = {}
+
+
+def store_run(root: Path, run: RunResult, nodes: Sequence[Ran]) -> None:
+    """Adds a run to the store of a root."""
+    metadata = MetadataByHand(root)
+    ids: dict[tuple[str, str], int] = {}
+    for ran in nodes:
+        left = {key: out.again or metadata.artifact(out.type, out.uri) for key, out in ran.outputs.items()}
+        took = {key: ids[source] for key, source in ran.inputs.items()}
+        metadata.node(
+            ran.node, pipeline=run.pipeline, run=run.run_id, state=ran.state, took=took, left=left, told=ran.told
+        )
+        ids |= {(ran.node, key): made for key, made in left.items()}

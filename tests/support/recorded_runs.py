@@ -13,7 +13,7 @@ from typing import Any
 from pipeline.contract import find_model
 from pipeline.settings import make_settings
 from pipeline.verdict import Check
-from runners.run import Node, RunResult
+from runners.run import RECORD, Node, RunResult
 
 STARTED = datetime.datetime(2026, 1, 5, 6, 0, tzinfo=datetime.timezone.utc)
 METRICS = {"rows": 353.0, "mae": 407.0, "future_mae_vs_naive": 0.71, "future_bias": -0.13, "future_spearman": 0.52}
@@ -80,8 +80,26 @@ def write(root: Path, *results: RunResult) -> Path:
         folder = root.resolve() / "records" / result.pipeline / result.run_id
         folder.mkdir(parents=True)
         text = result.model_copy(update={"folder": str(folder)}).model_dump_json(indent=1)
-        (folder / "run.json").write_text(text, encoding="utf-8")
+        (folder / RECORD).write_text(text, encoding="utf-8")
     return root
+
+
+def write_record(root: Path, run_id: str, **fields: Any) -> RunResult:
+    """Writes the record of a CLV run that says little, refused unless `fields` say otherwise, and returns it."""
+    model = fields.get("model", "clv")
+    pipeline = fields.get("pipeline", f"{model}-main-horizon_days-91")
+    known: dict[str, Any] = {
+        "run_id": run_id,
+        "pipeline": pipeline,
+        "model": model,
+        "outcome": "refused",
+        "settings": make_settings(find_model(model)).model_dump(mode="json"),
+        "data": {"file": "shop.csv", "digest": "0123456789abcdef", "quarantine": ""},
+        "folder": str(root / "records" / pipeline / run_id),
+    }
+    result = RunResult.model_validate({**known, **fields})
+    write(root, result)
+    return result
 
 
 def history_of(runs: int, like: RunResult, chance: random.Random) -> Iterator[RunResult]:

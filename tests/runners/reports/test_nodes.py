@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 from browsing import Open
+from metadata_by_hand import Made, Ran, store_run
 from playwright.sync_api import Page, expect
-from recorded import record
+from recorded_runs import write_record
 from report_page import looked_at
-from stored import Made, Ran, store_run
 
 from pipeline.verdict import Check
 from runners.reports.facts import gather
@@ -54,7 +54,7 @@ def crashed(tmp_path: Path) -> Path:
     """The report of a run whose trainer raised."""
     ended = [("ExampleGen", "run"), ("ImportSchemaGen", "cached"), ("DataGate", "run"), ("Trainer", "failed")]
     nodes = [Node(name=name, state=state, seconds=1.25) for name, state in ended]
-    result = record(tmp_path, RUN, outcome="failed", error="Trainer: ValueError", nodes=nodes, planned=PLANNED)
+    result = write_record(tmp_path, RUN, outcome="failed", error="Trainer: ValueError", nodes=nodes, planned=PLANNED)
     examples = tmp_path / "examples"
     examples.mkdir()
     read = {"examples": ("ExampleGen", "examples")}
@@ -126,7 +126,7 @@ def test_on_a_telephone_the_picture_scrolls_and_on_paper_the_table_is_there(cras
 def test_the_gate_that_refused_is_marked_though_it_ran_and_so_is_an_empty_push(tmp_path: Path, opened: Open) -> None:
     missed = Check(gate="model", metric="mae", bound="<= 1", value=2.0, shortfall=1.0, passed=False)
     nodes = [Node(name=name, state="run", seconds=1) for name in PLANNED]
-    result = record(tmp_path, RUN, nodes=nodes, planned=PLANNED, checks=[missed])
+    result = write_record(tmp_path, RUN, nodes=nodes, planned=PLANNED, checks=[missed])
     store_run(tmp_path, result, [Ran("Pusher", outputs={"pushed_model": Made("PushedModel", "/none")})])
     page = opened(write(gather(tmp_path, RUN)).as_uri()).page
     assert (_states(page)["Evaluator"], _states(page)["Pusher"]) == ("✗\xa0refused", "-\xa0pushed nothing")
@@ -136,7 +136,7 @@ def test_the_gate_that_refused_is_marked_though_it_ran_and_so_is_an_empty_push(t
 
 def test_a_record_without_a_plan_is_drawn_from_the_store(tmp_path: Path, opened: Open) -> None:
     """A run that was killed, or one of before the plan was kept."""
-    result = record(tmp_path, RUN, outcome="unfinished")
+    result = write_record(tmp_path, RUN, outcome="unfinished")
     read = {"examples": ("ExampleGen", "examples")}
     made = {"examples": Made("Examples", "/there")}
     store_run(tmp_path, result, [Ran("ExampleGen", outputs=made), Ran("Trainer", "RUNNING", inputs=read)])
@@ -146,7 +146,7 @@ def test_a_record_without_a_plan_is_drawn_from_the_store(tmp_path: Path, opened:
 
 
 def test_a_run_of_which_nothing_is_known_has_no_such_section(tmp_path: Path) -> None:
-    record(tmp_path, RUN)
+    write_record(tmp_path, RUN)
     assert 'id="nodes"' not in write(gather(tmp_path, RUN)).read_text()
 
 

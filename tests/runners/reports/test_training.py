@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 from browsing import Open
+from metadata_by_hand import Made, Ran, store_run
 from playwright.sync_api import expect
-from recorded import record
+from recorded_runs import write_record
 from report_page import looked_at
-from stored import Made, Ran, store_run
 
 from runners.reports.facts import gather
 from runners.reports.report import write
@@ -56,7 +56,7 @@ TOLD = {
 
 
 def _report(root: Path, told: dict[str, Any]) -> Path:
-    result = record(root, RUN, outcome="refused")
+    result = write_record(root, RUN, outcome="refused")
     folder = root / "model_run"
     folder.mkdir()
     (folder / "training.json").write_text(json.dumps(told))
@@ -123,7 +123,7 @@ def test_trainings_without_a_history_or_held_out_rows_are_told_too(
 
 
 def test_a_cached_training_names_the_run_that_trained(tmp_path: Path) -> None:
-    write(gather(tmp_path, record(tmp_path, LATER, outcome="unchanged").run_id))
+    write(gather(tmp_path, write_record(tmp_path, LATER, outcome="unchanged").run_id))
     _report(tmp_path, {**TOLD, "history": []})
     made = Made("ModelRun", "", again=1)
     store_run(tmp_path, gather(tmp_path, LATER).result, [Ran("Trainer", "CACHED", {"model_run": made})])
@@ -131,5 +131,5 @@ def test_a_cached_training_names_the_run_that_trained(tmp_path: Path) -> None:
 
 
 def test_a_run_that_did_not_train_has_no_such_section(tmp_path: Path) -> None:
-    record(tmp_path, RUN)
+    write_record(tmp_path, RUN)
     assert 'id="training"' not in write(gather(tmp_path, RUN)).read_text()
