@@ -7,11 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from pipeline.contract import Range
-from pipeline.verdict import OVERALL, Check
+from pipeline.verdict import CANDIDATE, CHAMPION, OVERALL, Check
+from runners.history import bounds
 from runners.reports.facts import Facts
-from runners.reports.metric_words import meaning
 from runners.reports.pages import figure
-from runners.reports.rivals import CANDIDATE, CHAMPION, naive_on
+from runners.reports.rivals import naive_on
+from runners.reports.words import meaning
 
 WIDTH = 300.0
 """Of a bar's scale, in units of its drawing."""
@@ -67,7 +68,7 @@ def judged(facts: Facts) -> list[Judged]:
 
 
 def _judged(facts: Facts, name: str, plain: Sequence[Bullet]) -> Judged:
-    bound = facts.result.settings.get("gates", {}).get("bounds", {}).get(name)
+    bound = bounds(facts.result).get(name)
     reason = bound.get("reason", "") if bound else ""
     if not bound:
         return Judged(name, "", reason, tuple(plain))

@@ -13,12 +13,10 @@ from numpy.typing import NDArray
 from pipeline.contract import Metric, load
 from pipeline.predictions import ACTUAL, NAIVE, PREDICTED
 from pipeline.slice_metrics import RowMetricsConfig, Table, evaluate, loss
-from pipeline.verdict import JUDGED_SPLIT, OVERALL, finite_or_none
+from pipeline.verdict import CANDIDATE, CHAMPION, JUDGED_SPLIT, OVERALL, finite_or_none
 from runners.reports.facts import Facts
-from runners.reports.metric_words import meaning
+from runners.reports.words import meaning
 
-CANDIDATE, CHAMPION = "candidate", "champion"
-"""Who predicts, in a record's `slices`."""
 NAIVE_RULE = "naive rule"
 SPLITS = {JUDGED_SPLIT: "judged", "test": "reported", "train": "what it was fitted to"}
 WAYS = {"lower": "lower", "higher": "higher", "zero": "nearer 0"}

@@ -11,6 +11,7 @@ from pipeline.contract import Metric, Range
 from pipeline.fingerprint import LENGTH
 from pipeline.verdict import CHAMPION, JUDGED_SPLIT, OVERALL, Check, bound_text, sentence
 from runners.comparing import since_champion
+from runners.history import bounds
 from runners.reports.facts import Facts
 from runners.reports.pages import count, render, seconds
 from runners.reports.states import GATES, statuses
@@ -151,9 +152,9 @@ def _numbers(facts: Facts) -> Iterator[Number]:
     """Yields the bounded metrics that were measured."""
     values = facts.result.metrics.get(JUDGED_SPLIT, {})
     champion = facts.result.slices.get(CHAMPION, {}).get(OVERALL, {})
-    bounds = facts.result.settings.get("gates", {}).get("bounds", {})
-    for metric in (metric for metric in facts.model.metrics if metric.name in bounds and metric.name in values):
-        limits = Range(lower=bounds[metric.name].get("lower"), upper=bounds[metric.name].get("upper"))
+    held = bounds(facts.result)
+    for metric in (metric for metric in facts.model.metrics if metric.name in held and metric.name in values):
+        limits = Range(lower=held[metric.name].get("lower"), upper=held[metric.name].get("upper"))
         met = _met(facts, metric)
         yield Number(
             metric.name,
@@ -166,6 +167,6 @@ def _numbers(facts: Facts) -> Iterator[Number]:
 
 
 def _met(facts: Facts, metric: Metric) -> bool | None:
-    """Whether all checks of a metric on all rows passed; None where the model gate was not reached."""
+    """Whether all checks of a metric passed, those on slices included; None where the model gate was not reached."""
     found = [check.passed for check in facts.result.checks if check.gate == "model" and check.metric == metric.name]
     return all(found) if found else None

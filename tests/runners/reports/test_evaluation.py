@@ -18,7 +18,7 @@ from pipeline.contract import Exhibits, Metric, Model, Rows, load
 from runners.reports import evaluation, rivals
 from runners.reports.bullets import WIDTH, Bullet, judged
 from runners.reports.facts import Facts
-from runners.reports.metric_words import meaning
+from runners.reports.words import meaning
 
 BOUND = "-0.25 .. 0.25"
 RATIO = "future_mae_vs_naive"
