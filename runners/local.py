@@ -19,6 +19,9 @@ from runners.events import ENDED, NodeEvent, Observer
 from runners.interrupt import Interrupt, catching
 from runners.run import RECORD, Run, RunResult, begun, cut_short
 
+LOOK_S = 0.5
+"""Seconds that a held root is waited for: `pipelines runs` holds it for an instant, to see whether a run does."""
+
 
 @contextmanager
 def locked(root: Path) -> Iterator[None]:
@@ -30,7 +33,7 @@ def locked(root: Path) -> Iterator[None]:
     root.mkdir(parents=True, exist_ok=True)
     lock = filelock.FileLock(root / ".lock")
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=LOOK_S)
     except filelock.Timeout as error:
         raise UserError(
             expected=f"no other run in {root}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from typer.testing import CliRunner, Result
 from pipeline.contract import UserError
 from runners import cli
 from runners.history import sparkline
+from runners.local import locked
 from runners.run import RunResult
 
 
@@ -182,3 +184,11 @@ def test_sparklines_of_equal_and_of_no_values() -> None:
     assert sparkline([0.5, 0.5]) == "▄▄"
     assert sparkline([None, None]) == ""
     assert sparkline([None, 1.0, None, 2.0]) == " ▁ █"
+
+
+def test_a_look_at_the_runs_turns_no_starting_run_away(tmp_path: Path) -> None:
+    look = filelock.FileLock(tmp_path / ".lock", thread_local=False)
+    look.acquire()
+    threading.Timer(0.1, look.release).start()
+    with locked(tmp_path):
+        assert look.is_locked is False
