@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
@@ -124,8 +123,7 @@ def _origin(store: Store, artifact: Artifact) -> str:
 
 
 def _output(key: str, artifact: Artifact) -> Output:
-    there = "://" in artifact.uri or Path(artifact.uri).exists()
-    return Output(id=artifact.id, key=key, type=artifact.type, uri=artifact.uri, there=there)
+    return Output(id=artifact.id, key=key, type=artifact.type, uri=artifact.uri, there=artifact.there)
 
 
 def _is_digest(text: str) -> bool:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 from pyarrow import parquet
+from pydantic import ValidationError
 
 from pipeline import illustrations
 from pipeline.contract import Model, find_model
@@ -112,10 +113,13 @@ def gather(root: Path, run: str | None) -> Facts:
 
 
 def manifest_of(version: str | None) -> Manifest | None:
-    """Returns the manifest in the folder of a pushed version; None where it is not on this machine any more."""
+    """Returns the manifest in the folder of a pushed version; None where it is gone, or cannot be read."""
     if version is None or is_bucket(version):
         return None
-    return _read(Path(version), MANIFEST_FILE, Manifest.model_validate_json)
+    try:
+        return _read(Path(version), MANIFEST_FILE, Manifest.model_validate_json)
+    except ValidationError:
+        return None
 
 
 def _read(folder: Path | None, name: str, parse: Callable[[bytes], Parsed]) -> Parsed | None:

@@ -26,13 +26,11 @@ class Passed(NamedTuple):
     Attributes:
       key: what the node calls it.
       maker: the node of this run that made it, if another one did.
-      there: whether it still exists, where that can be seen from here.
     """
 
     key: str
     artifact: Artifact
     maker: str | None
-    there: bool
 
 
 class Panel(NamedTuple):
@@ -94,7 +92,5 @@ def _panels(facts: Facts, found: list[Status]) -> list[Panel]:
 
 def _passed(artifacts: Mapping[str, list[Artifact]], makers: Mapping[int, str]) -> list[Passed]:
     return [
-        Passed(key, artifact, makers.get(artifact.id), "://" in artifact.uri or Path(artifact.uri).exists())
-        for key, found in sorted(artifacts.items())
-        for artifact in found
+        Passed(key, artifact, makers.get(artifact.id)) for key, found in sorted(artifacts.items()) for artifact in found
     ]

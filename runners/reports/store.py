@@ -6,6 +6,7 @@ TFX 1.21's store has no filter queries, so it is asked by ids and contexts alone
 from __future__ import annotations
 
 import datetime
+import logging
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,6 +28,11 @@ class Artifact(NamedTuple):
     type: str
     uri: str
     properties: dict[str, Any]
+
+    @property
+    def there(self) -> bool:
+        """Whether its files still exist; True where that cannot be seen from here, such as in a bucket."""
+        return "://" in self.uri or Path(self.uri).exists()
 
 
 class Execution(NamedTuple):
@@ -75,10 +81,6 @@ class Store:
         made = [found for found in self._touching(artifact, mlmd.Event.OUTPUT) if found.state != "CACHED"]
         return min(made, key=lambda execution: execution.id, default=None)
 
-    def consumers(self, artifact: Artifact) -> list[Execution]:
-        """Returns the executions that took an artifact as an input, the first one first."""
-        return sorted(self._touching(artifact, mlmd.Event.INPUT), key=lambda execution: execution.id)
-
     def finders(self, artifact: Artifact) -> list[Execution]:
         """Returns the executions of resolvers that looked an artifact up, such as the champion, the first one first."""
         return sorted(self._touching(artifact, mlmd.Event.INTERNAL_OUTPUT), key=lambda execution: execution.id)
@@ -121,9 +123,15 @@ class Store:
 
 
 def open_store(root: Path) -> Store | None:
-    """Returns the store of a root, or None where no run has made one."""
+    """Returns the store of a root; None where no run has made one, or, with a warning, where it cannot be read."""
     file = root / METADATA
-    return Store(file) if file.is_file() else None
+    if not file.is_file():
+        return None
+    try:
+        return Store(file)
+    except RuntimeError as error:  # What ml_metadata raises of a damaged file; records tell enough for a report.
+        logging.warning("%s cannot be read: %s", file, str(error).partition(" query:")[0])
+        return None
 
 
 def _by_key(
