@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
+import numpy as np
 from markupsafe import Markup
 
 from pipeline.contract import Exhibit, Plot, Shown, load
@@ -58,7 +59,7 @@ def _scatter(shown: Shown) -> Iterable[Plot]:
     }
     if pairs:
         told = "; ".join(
-            f"{split}: half of {len(actual):,} rows are off by at most {_median(abs(predicted - actual)):.4g}"
+            f"{split}: half of {len(actual):,} rows are off by at most {np.median(abs(predicted - actual)):.4g}"
             for split, (actual, predicted) in pairs.items()
         )
         yield Plot(
@@ -79,7 +80,3 @@ def _draw(pairs: dict[str, tuple[Any, ...]], figure: Any) -> None:
         axes.plot(ends, ends, color="C1")
         axes.set(title=split, xlabel=ACTUAL)
     panels[0].set_ylabel(PREDICTED)
-
-
-def _median(values: Any) -> float:
-    return float(sorted(values)[len(values) // 2])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,7 +27,7 @@ def by_node(log: Path) -> dict[str, list[str]]:
 
     Of entries of several lines only the first line is shown: they are TFX's own descriptions. Tracebacks are whole.
     """
-    found: dict[str, list[str]] = {}
+    found: dict[str, deque[str]] = {}
     node = None
     for entry in _entries(log):
         if _BEGINS in entry[0]:
@@ -34,10 +35,10 @@ def by_node(log: Path) -> dict[str, list[str]]:
             node = next((name[1] for name in names if name), None)
         elif node and not any(words in entry[0] for words in _NOISE):
             whole = any(_TRACEBACK in line for line in entry)
-            found.setdefault(node, []).extend(
+            found.setdefault(node, deque(maxlen=SHOWN)).extend(
                 _ENTRY.sub("", line)[:LONGEST] for line in (entry if whole else entry[:1])
             )
-    return {name: lines[-SHOWN:] for name, lines in found.items()}
+    return {name: list(lines) for name, lines in found.items()}
 
 
 def _entries(log: Path) -> Iterator[list[str]]:
