@@ -6,6 +6,7 @@ The Evaluator itself is TFX's. It never raises: it blesses the model, or does no
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -129,10 +130,15 @@ def metric_values(evaluation_uri: str) -> dict[str, dict[str, dict[str, float | 
     names = [ROWS, *(metric.name for metric in _config(evaluation_uri).metrics)]
     found = {CANDIDATE: _values(evaluation_uri), CHAMPION: _values(evaluation_uri, tfma.BASELINE_KEY)}
     return {
-        who: {where: {name: finite_or_none(values[name]) for name in names} for where, values in slices.items()}
+        who: {where: _named(values, names) for where, values in slices.items()}
         for who, slices in found.items()
         if slices
     }
+
+
+def _named(values: dict[str, float], names: list[str]) -> dict[str, float | None]:
+    """The values of these names; TFMA leaves out of a slice what it could not measure there."""
+    return {name: finite_or_none(values.get(name, math.nan)) for name in names}
 
 
 def read_checks(evaluation_uri: str) -> list[Check]:
