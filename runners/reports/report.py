@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import time
 from collections.abc import Callable
@@ -61,6 +62,7 @@ def write(facts: Facts) -> Path:
 def report_of(root: Path, run: str) -> Path | None:
     """Writes the report of a run that has just ended; None, and a line in its log, if that is not possible."""
     start = time.monotonic()
+    gc.freeze()  # What a run has loaded are millions of objects: no collection is to look through them again.
     try:
         path = write(gather(root, run))
         logging.info("%s of %d bytes made in %.2f s", REPORT, path.stat().st_size, time.monotonic() - start)
