@@ -393,7 +393,7 @@ def _write_illustrations(spec: Spec, illustration: Illustration, ask: Ask) -> No
     ]
     # What was read came in the split's order.
     places = [sorted(rows).index(row) for row in rows]
-    pictures = {name: np.concatenate([part[name] for part in drawn])[places] for name in drawn[0]}
+    pictures = {name: list(np.concatenate([part[name] for part in drawn])[places]) for name in drawn[0]}
     path = Path(spec.illustrations) / f"{spec.judged}.parquet"
     illustrations.write(written.take(rows), [kind for kind, _ in chosen], pictures, path)
 

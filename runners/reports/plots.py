@@ -64,7 +64,8 @@ def svg(draw: Callable[[Any], None], *, height: float, label: str) -> Markup:
       height: in tenths of the width.
       label: what it shows, for those who cannot see it.
     """
-    with matplotlib.rc_context({**matplotlib.rcParamsDefault, **_STYLE, "backend": "agg"}):
+    style: dict[Any, Any] = {**matplotlib.rcParamsDefault, **_STYLE, "backend": "agg"}
+    with matplotlib.rc_context(style):
         drawn = Figure(figsize=(WIDTH, WIDTH * height / 10))
         draw(drawn)
         file = io.StringIO()
