@@ -395,6 +395,10 @@ class Metric(_Plain):
     better: Literal["lower", "higher", "zero"] = "lower"
 
 
+LOSSES: dict[str, Callable[[float], float]] = {"lower": float, "higher": lambda value: -value, "zero": abs}
+"""`Metric.better` -> function of a value that is least for the best one."""
+
+
 class Request(_Plain):
     """A way in which a server is asked about rows; the serving gate tries each of them.
 

@@ -43,7 +43,7 @@ REPORTED_SPLITS = (JUDGED_SPLIT, "test", "train")
 SAMPLED = {"train": 2000}
 """Split -> rows at most that are asked: how a model does on what it was fitted to is shown, and nobody judges it.
 
-A picture of 80 pixels takes 8 ms of a processor, one of 256 takes 90: more rows could make sound models time out.
+Asking about large pictures takes long, and measuring the answers too: more rows could make sound models time out.
 """
 TIMEOUT_SECONDS = 900
 # A server has no Keras, so a model must not need it; and TensorFlow takes a third less time to import without it.

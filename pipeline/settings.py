@@ -102,6 +102,21 @@ def pipeline_name(model: Model, settings: Settings) -> str:
     return "-".join([model.name, settings.data.line, *identity])
 
 
+def on_line(pipeline: str, model: str, line: str | None = None) -> bool:
+    """Whether a pipeline is a model's, and on a data line.
+
+    Args:
+      pipeline: its name, from `pipeline_name`.
+      model: name of the model.
+      line: the pipeline's whole name, or how it goes on after the model's: `main`. None for any.
+
+    >>> on_line("clv-main-horizon_days-91", "clv", "main"), on_line("clv-main-horizon_days-91", "clv", "mai")
+    (True, False)
+    """
+    after = model if line in (None, pipeline) else f"{model}-{line}"
+    return f"{pipeline}-".startswith(f"{model}-") and f"{pipeline}-".startswith(f"{after}-")
+
+
 def _parse(value: str) -> Any:
     try:
         return yaml.safe_load(value)

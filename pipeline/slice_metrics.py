@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from pipeline.contract import Answers, Bound, Metric, Range, Rows, load
+from pipeline.contract import LOSSES, Answers, Bound, Metric, Range, Rows, load
 from pipeline.verdict import OVERALL
 
 SHORTFALL = "/shortfall"
@@ -174,9 +174,7 @@ def shortfall(bound: Range, value: float) -> float:
 
 def loss(metric: Metric, value: float) -> float:
     """Returns what to minimise if the metric is to improve; inf for NaN."""
-    if math.isnan(value):
-        return math.inf
-    return {"lower": value, "higher": -value, "zero": abs(value)}[metric.better]
+    return math.inf if math.isnan(value) else LOSSES[metric.better](value)
 
 
 def _companions(metric: Metric, bound: Bound, value: float, enough_rows: bool) -> dict[str, float]:

@@ -59,13 +59,13 @@ def run(
     """
     from runners import local, output, progress
     from runners.reports.report import report_of
-    from runners.run import RECORD, prepare
+    from runners.run import LOG, RECORD, prepare
 
     with progress.without_traceback(as_json=as_json):
         contract = find_model(model)
         prepared = prepare(contract, root, data=data, layers=layers(contract, env, assignments), use_cache=cache)
         with (
-            output.libraries_log_to(prepared.folder / "tfx.log") as console,
+            output.libraries_log_to(prepared.folder / LOG) as console,
             progress.view(console, quiet=quiet, as_json=as_json) as view,
         ):
             view.begin(prepared.heading)

@@ -6,9 +6,9 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from pipeline.contract import Model, UserError, find_model
+from pipeline.contract import LOSSES, Model, UserError, find_model
 from pipeline.verdict import JUDGED_SPLIT, OVERALL, number
-from runners.history import SCORES, bounds
+from runners.history import bounds
 from runners.records import find_record
 from runners.run import RunResult
 
@@ -161,7 +161,7 @@ def _judge(row: Row, better: str | None) -> Row:
     told = row._replace(difference=row.second - row.first, differs=text(row.first) != text(row.second))
     if better is None or not told.differs:
         return told
-    first, second = SCORES[better](row.first), SCORES[better](row.second)
+    first, second = LOSSES[better](row.first), LOSSES[better](row.second)
     return told._replace(better=None if first == second else "second" if second < first else "first")
 
 

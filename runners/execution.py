@@ -38,7 +38,7 @@ from pipeline.verdict import Check
 from runners.beam import BEAM_ARGS
 from runners.dag_runner import NodeFailed, ObservedDagRunner
 from runners.events import ENDED, NodeEvent, Observer
-from runners.run import Node, Outcome, Run, RunResult
+from runners.run import METADATA, Node, Outcome, Run, RunResult
 
 Outputs = Mapping[str, Mapping[str, list[mlmd.Artifact]]]
 
@@ -116,7 +116,7 @@ def _choices(run: Run, held: list[Version]) -> Choices:
         push_config=_push_config(run, held),
         checkpoints=str(run.root / "checkpoints" / run.pipeline),
         beam_args=list(BEAM_ARGS),
-        metadata=metadata.sqlite_metadata_connection_config(str(run.root / "metadata.sqlite")),
+        metadata=metadata.sqlite_metadata_connection_config(str(run.root / METADATA)),
         use_cache=run.use_cache,
     )
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import datetime
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import filelock
-
-from pipeline.contract import Model, Range, UserError
+from pipeline.contract import LOSSES, Model, Range, UserError
+from pipeline.settings import on_line
 from pipeline.verdict import JUDGED_SPLIT, OVERALL, Check, bound_text, number
+from runners.local import is_held
 from runners.records import records
 from runners.run import REPORT, RunResult
 
@@ -20,8 +20,6 @@ RUNNING = "running"
 WHY_LENGTH = 90
 """Characters of an error that a line shows; the record has it in full."""
 BARS = "▁▂▃▄▅▆▇█"
-SCORES: dict[str, Callable[[float], float]] = {"lower": float, "higher": lambda value: -value, "zero": abs}
-"""`Metric.better` -> what is least for the best value."""
 TREND_WIDTH = 40
 """Characters of a sparkline; each stands for the mean of several runs where there are more."""
 
@@ -93,7 +91,7 @@ def entries(root: Path, model: str | None = None) -> list[Entry]:
 def running(root: Path, known: Sequence[RunResult]) -> str | None:
     """Returns the id of the run that is going on: the newest without an end, while somebody holds the root's lock."""
     unfinished = [result.run_id for result in known if result.outcome == "unfinished"]
-    return unfinished[-1] if unfinished and _held(root / ".lock") else None
+    return unfinished[-1] if unfinished and is_held(root) else None
 
 
 def history(root: Path, model: Model, line: str | None = None) -> list[Line]:
@@ -113,7 +111,7 @@ def history(root: Path, model: Model, line: str | None = None) -> list[Line]:
     for result in known:
         if result.model == model.name:
             lines.setdefault(result.pipeline, []).append(result)
-    chosen = [name for name in lines if line in (None, name) or f"{name}-".startswith(f"{model.name}-{line}-")]
+    chosen = [name for name in lines if on_line(name, model.name, line)]
     if line is not None and not chosen:
         raise UserError(
             expected=f"a data line, or pipeline, of {model.name} with runs below {root}",
@@ -126,7 +124,7 @@ def history(root: Path, model: Model, line: str | None = None) -> list[Line]:
 def best(values: Iterable[float | None], better: str | None) -> float | None:
     """Returns the best of some values of a metric; None where there is none, or nobody knows what is good."""
     known = [value for value in values if value is not None]
-    return min(known, key=SCORES[better], default=None) if better in SCORES else None
+    return min(known, key=LOSSES[better], default=None) if better in LOSSES else None
 
 
 def bounded(result: RunResult) -> dict[str, float | None]:
@@ -161,19 +159,6 @@ def sparkline(values: Sequence[float | None], width: int = TREND_WIDTH) -> str:
 def _mean(values: Sequence[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return math.fsum(known) / len(known) if known else None
-
-
-def _held(lock: Path) -> bool:
-    """Whether a living run holds the root; a lock that nobody may take is nobody's."""
-    if not lock.exists():
-        return False
-    try:
-        with filelock.FileLock(lock, timeout=0):
-            return False
-    except filelock.Timeout:
-        return True
-    except OSError:
-        return False
 
 
 def _line(root: Path, model: Model, name: str, results: list[RunResult], held: str | None) -> Line:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -10,15 +9,14 @@ from typing import Any
 from pydantic import BaseModel
 
 from pipeline.fingerprint import LENGTH, digest_bytes
-from runners.reports.store import Artifact, Execution, Store
+from runners.reports.store import STATES, Artifact, Execution, Store
+from runners.reports.told import parsed
 from runners.run import RunResult
 
 LOOKED_UP = {"Champion": "champion", "Reference": "drift reference"}
 """Resolver -> what it looks for."""
 
-STATES = {"COMPLETE": "run", "CACHED": "cached", "FAILED": "failed", "CANCELED": "interrupted", "RUNNING": "unfinished"}
-"""State in the metadata store -> how the record of a run calls it."""
-
+_STATES = {**STATES, "RUNNING": "unfinished"}
 DIGEST_KEYS = ("code", "code_digest")
 FUNCTION_KEYS = ("run_fn", "preprocessing_fn", "schema_file")
 
@@ -107,7 +105,7 @@ def _step(
     looked_up = execution.node in LOOKED_UP and execution.state == "COMPLETE"
     return Step(
         node=execution.node,
-        state=state or ("resolved" if looked_up else STATES.get(execution.state, execution.state)),
+        state=state or ("resolved" if looked_up else _STATES.get(execution.state, execution.state)),
         made_by="" if origin == run else origin,
         commit=known[origin].code.get("commit", "") if origin in known else "",
         code=sorted({found for found in _under(execution.properties, DIGEST_KEYS) if _is_digest(found)}),
@@ -132,11 +130,7 @@ def _is_digest(text: str) -> bool:
 
 def _under(value: Any, keys: tuple[str, ...]) -> Iterator[str]:
     """Yields the texts under any of the keys, however deep, also in JSON that is itself a text."""
-    if isinstance(value, str) and value.startswith(("{", "[")):
-        try:
-            value = json.loads(value)
-        except ValueError:
-            return
+    value = parsed(value)
     if isinstance(value, Mapping):
         yield from (found for key, found in value.items() if key in keys and isinstance(found, str))
         value = list(value.values())

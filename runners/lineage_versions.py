@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from pipeline.contract import UserError
 from pipeline.push import MANIFEST_FILE, Manifest, is_bucket
-from pipeline.push.serving_version import read_file
-from pipeline.verdict import JUDGED_SPLIT
+from runners import pushed_models
 from runners.lineage_nodes import LOOKED_UP
 from runners.reports.store import Artifact, Execution, Store
 from runners.run import RunResult
@@ -62,14 +61,14 @@ def read_manifest(address: str) -> Manifest:
       UserError: there is none that can be read.
     """
     destination, _, name = address.rpartition("/")
-    try:
-        return Manifest.model_validate_json(read_file(destination, f"{name}/{MANIFEST_FILE}") or b"")
-    except ValidationError as error:
+    manifest = pushed_models.read_manifest(destination, name)
+    if manifest is None:
         raise UserError(
             expected=f"the folder of a pushed version, with {MANIFEST_FILE}",
             received=address,
             todo="correct the path or the number; `pipelines models` lists the pushed versions",
-        ) from error
+        )
+    return manifest
 
 
 def described(address: str, manifest: Manifest | None) -> Pushed:
@@ -77,7 +76,6 @@ def described(address: str, manifest: Manifest | None) -> Pushed:
     if manifest is None:
         name = address.rpartition("/")[2]
         return Pushed(path=address, version=int(name) if name.isdigit() else 0)
-    measured = manifest.metrics.get(JUDGED_SPLIT) or {}
     return Pushed(
         path=address,
         version=manifest.version,
@@ -85,7 +83,7 @@ def described(address: str, manifest: Manifest | None) -> Pushed:
         run=manifest.run,
         model_uri=manifest.model_uri,
         pushed_at=manifest.pushed_at,
-        metrics={name: value for name, value in measured.items() if name in manifest.bounds},
+        metrics=manifest.bounded(),
         packages=manifest.versions,
     )
 

@@ -19,6 +19,7 @@ from runners.events import ENDED, NodeEvent, Observer
 from runners.interrupt import Interrupt, catching
 from runners.run import RECORD, Run, RunResult, begun, cut_short
 
+LOCK = ".lock"
 LOOK_S = 0.5
 """Seconds that a held root is waited for: `pipelines runs` holds it for an instant, to see whether a run does."""
 
@@ -31,7 +32,7 @@ def locked(root: Path) -> Iterator[None]:
       UserError: another run holds it.
     """
     root.mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(root / ".lock")
+    lock = filelock.FileLock(root / LOCK)
     try:
         lock.acquire(timeout=LOOK_S)
     except filelock.Timeout as error:
@@ -44,6 +45,20 @@ def locked(root: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def is_held(root: Path) -> bool:
+    """Whether a living run holds the root; a lock that nobody may take is nobody's."""
+    lock = root / LOCK
+    if not lock.exists():
+        return False
+    try:
+        with filelock.FileLock(lock, timeout=0):
+            return False
+    except filelock.Timeout:
+        return True
+    except OSError:
+        return False
 
 
 @contextmanager

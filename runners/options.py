@@ -13,6 +13,15 @@ from pipeline.settings import read_assignments, read_environment
 ENVIRONMENTS = Path("deploy/environments")
 
 ModelName = Annotated[str, typer.Argument(metavar="MODEL", help="Name of a folder under models/, such as clv.")]
+AnyModel = Annotated[
+    Optional[str],  # noqa: UP045 -- typer reads the annotation at run time, on Python 3.10 too
+    typer.Argument(metavar="[MODEL]", help="Name of a folder under models/; all of them if left out."),
+]
+AnyRun = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Argument(metavar="[RUN]", help="Id of a run, or its beginning; the newest run if left out."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Root = Annotated[Path, typer.Option(help="Folder that receives everything that runs write.")]
 Set = Annotated[
     Optional[list[str]],  # noqa: UP045 -- typer reads the annotation at run time, on Python 3.10 too

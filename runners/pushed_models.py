@@ -12,7 +12,8 @@ from pipeline.contract import UserError
 from pipeline.push import MANIFEST_FILE, Manifest, Version, is_bucket, verify, versions
 from pipeline.push.history import MODEL_URI, Push, champion
 from pipeline.push.serving_version import Choice, chosen, read_file, serving
-from pipeline.verdict import JUDGED_SPLIT
+from pipeline.settings import on_line
+from runners.run import METADATA
 
 
 class PushedVersion(BaseModel):
@@ -75,7 +76,7 @@ def lines(base: str, model: str | None = None) -> list[str]:
         names = gcs.folders(base)
     else:
         names = sorted(path.name for path in Path(base).glob("*") if path.is_dir())
-    return [name for name in names if model is None or name == model or name.startswith(f"{model}-")]
+    return [name for name in names if model is None or on_line(name, model)]
 
 
 def find_line(base: str, model: str, line: str | None = None, version: int | None = None) -> str:
@@ -91,7 +92,7 @@ def find_line(base: str, model: str, line: str | None = None, version: int | Non
       UserError: there is none, or more than one.
     """
     there = lines(base, model)
-    found = [name for name in there if line in (None, name) or f"{name}-".startswith(f"{model}-{line}-")]
+    found = [name for name in there if on_line(name, model, line)]
     if len(found) > 1 and version is not None:
         found = [name for name in found if version in [each.number for each in versions(f"{base}/{name}")]]
     if len(found) != 1:
@@ -129,12 +130,11 @@ def look(root: Path, base: str, name: str) -> Line:
 
 def _version(destination: str, version: Version, serves: bool, is_champion: bool | None) -> PushedVersion:
     manifest, problem = _manifest(destination, version)
-    metrics = (manifest.metrics.get(JUDGED_SPLIT) or {}) if manifest else {}
     return PushedVersion(
         version=version.number,
         path=version.path,
         pushed_at=manifest.pushed_at if manifest else "",
-        metrics={name: value for name, value in metrics.items() if manifest and name in manifest.bounds},
+        metrics=manifest.bounded() if manifest else {},
         model_digest=manifest.model_digest if manifest else "",
         state="damaged" if problem else "whole",
         problem=problem,
@@ -145,16 +145,27 @@ def _version(destination: str, version: Version, serves: bool, is_champion: bool
 
 def _manifest(destination: str, version: Version) -> tuple[Manifest | None, str]:
     """Returns a version's manifest, if it can be read, and what is wrong with its files."""
-    content = read_file(destination, f"{version.number}/{MANIFEST_FILE}")
-    try:
-        manifest = Manifest.model_validate_json(content or b"")
-    except ValidationError:
+    manifest = read_manifest(destination, str(version.number))
+    if manifest is None:
         return None, f"{version.path} has no manifest that can be read"
     try:
         _compare(version, manifest)
     except UserError as error:
         return manifest, error.received
     return manifest, ""
+
+
+def read_manifest(destination: str, version: str) -> Manifest | None:
+    """Returns the manifest of a version at a destination, local or in a bucket; None if none can be read.
+
+    Raises:
+      UserError: a destination that cannot be read.
+    """
+    content = read_file(destination, f"{version}/{MANIFEST_FILE}")
+    try:
+        return Manifest.model_validate_json(content or b"")
+    except ValidationError:
+        return None
 
 
 def _compare(version: Version, manifest: Manifest) -> None:
@@ -171,18 +182,17 @@ def _compare(version: Version, manifest: Manifest) -> None:
 
 def _pushes(root: Path, pipeline: str) -> Sequence[Push]:
     """Reads a pipeline's pushes of models that are still known, as `pipeline.champion` is given them; none in doubt."""
-    file = root / "metadata.sqlite"
-    if not file.is_file():
+    if not (root / METADATA).is_file():
         return []
     from ml_metadata import errors
-    from ml_metadata.metadata_store import MetadataStore
     from ml_metadata.proto import metadata_store_pb2 as mlmd
 
-    connection = mlmd.ConnectionConfig()
-    connection.sqlite.filename_uri = str(file)
-    connection.sqlite.connection_mode = mlmd.SqliteMetadataSourceConfig.READONLY
+    from runners.reports.store import connect
+
     try:
-        store = MetadataStore(connection)
+        store = connect(root)
+        if store is None:
+            return []
         context = store.get_context_by_type_and_name("pipeline", pipeline)
         artifacts = store.get_artifacts_by_context(context.id) if context else []
     except errors.StatusError:  # A run may be writing to it at this moment.

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import glob
+from collections.abc import Iterator
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from pipeline.contract import UserError, model_names
+from pipeline.settings import on_line
 from runners.run import RECORD, RunResult
 
 SHOWN = 3
@@ -15,13 +18,11 @@ SHOWN = 3
 
 def records(root: Path, model: str | None = None) -> list[RunResult]:
     """Returns the records of all runs, or of a model's, the oldest first; those that cannot be read are left out."""
-    found = [_read(path) for path in root.glob(f"records/*/*/{RECORD}")]
-    known = [result for result in found if result and model in (None, result.model)]
-    return sorted(known, key=lambda result: result.run_id)
+    return sorted(_records(root, "*", model), key=lambda result: result.run_id)
 
 
 def find_record(root: Path, run: str | None, model: str | None = None) -> RunResult:
-    """Returns the record of a run.
+    """Returns the record of a run. A root may have thousands: of a run that is named no other record is read.
 
     Args:
       root: of the runs.
@@ -31,21 +32,28 @@ def find_record(root: Path, run: str | None, model: str | None = None) -> RunRes
     Raises:
       UserError: there is no such run, or more than one.
     """
-    known = records(root, model)
-    if run is not None:
-        name = Path(run).name
-        exact = [result for result in known if result.run_id == name]
-        found = exact or [result for result in known if result.run_id.startswith(name)]
+    if run is None:
+        found = records(root, model)[-1:]
     else:
-        found = known[-1:]
+        name = Path(run).name
+        near = list(_records(root, f"{glob.escape(name)}*", model))
+        found = [result for result in near if result.run_id == name] or near
     if len(found) != 1:
-        there = ", ".join(result.run_id for result in (found or known)[-SHOWN:]) or "none"
+        there = ", ".join(result.run_id for result in (found or records(root, model))[-SHOWN:]) or "none"
         raise UserError(
             expected=f"id of a run with a record below {root / 'records'}",
             received=f"{run or 'no id'!r} (the last ones there: {there})",
             todo="correct the id or --root; `pipelines runs` lists them",
         )
     return found[0]
+
+
+def _records(root: Path, named: str, model: str | None) -> Iterator[RunResult]:
+    """Yields the records of the runs whose folders have a name like this, in the order of their names."""
+    for path in sorted(root.glob(f"records/*/{named}/{RECORD}"), key=lambda path: path.parent.name):
+        result = _read(path)
+        if result and model in (None, result.model):
+            yield result
 
 
 def _read(path: Path) -> RunResult | None:
@@ -60,5 +68,5 @@ def _read(path: Path) -> RunResult | None:
 
 def _model_of(pipeline: str) -> str:
     """The model of a record of before records named it: the longest name that the pipeline's begins with."""
-    names = [name for name in model_names() if f"{pipeline}-".startswith(f"{name}-")]
+    names = [name for name in model_names() if on_line(pipeline, name)]
     return max(names, key=len, default=pipeline)

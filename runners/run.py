@@ -30,6 +30,10 @@ EXIT_CODES: dict[Outcome, int] = {
     "interrupted": 130,
     "unfinished": 1,
 }
+METADATA = "metadata.sqlite"
+"""TFX's metadata of all runs of a root."""
+LOG = "tfx.log"
+"""What libraries told during a run, in its folder."""
 RECORD = "run.json"
 """A run's record, in its folder: a `RunResult`."""
 REPORT = "report.html"

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pipeline.contract import Model, Settings, UserError
 from pipeline.fingerprint import digest_file, digest_folder
+from pipeline.verdict import JUDGED_SPLIT
 
 MANIFEST_FILE = "assets.extra/manifest.json"
 METRICS_FILE, SLICES_FILE, NAIVE_FILE = "metrics.json", "slices.json", "naive.json"
@@ -122,6 +123,11 @@ class Manifest(Told):
         """Returns the manifest of a version that is pushed now."""
         now = datetime.now(timezone.utc).isoformat(timespec="seconds")
         return self.model_copy(update={"version": version, "pushed_at": now})
+
+    def bounded(self) -> dict[str, float | None]:
+        """Returns the metrics with bounds, of the split that the gates judged."""
+        judged = self.metrics.get(JUDGED_SPLIT) or {}
+        return {name: value for name, value in judged.items() if name in self.bounds}
 
     def text(self) -> str:
         """Returns the content of the manifest's file."""

@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from runners.commands.runs import OUTCOMES, wide_console
-from runners.options import Root
+from runners.options import AsJson, Root
 
 if TYPE_CHECKING:
     from runners.comparing import Row
@@ -26,7 +26,7 @@ def compare(
     first: RunId,
     second: RunId,
     root: Root = Path("runs"),
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
     everything: Annotated[bool, typer.Option("--all", help="Show what is the same, too.")] = False,
     slices: Annotated[bool, typer.Option("--slices", help="Compare the metrics of each slice, too.")] = False,
 ) -> None:

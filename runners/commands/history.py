@@ -13,7 +13,7 @@ from rich.table import Table
 
 from pipeline.contract import UserError, find_model
 from runners.commands.runs import OUTCOMES, print_none, wide_console
-from runners.options import ModelName, Root
+from runners.options import AsJson, ModelName, Root
 
 if TYPE_CHECKING:
     from runners.history import Entry, Line, Trend
@@ -26,7 +26,7 @@ def history(
         Optional[str],  # noqa: UP045 -- typer reads the annotation at run time, on Python 3.10 too
         typer.Option("--line", metavar="NAME", help="Data line such as main, or pipeline; all of them if left out."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
     out: Annotated[
         Optional[Path],  # noqa: UP045
         typer.Option(metavar="FILE.html", help="Write a page with plots, too."),

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 from pipeline.contract import UserError, model_names
-from runners.options import Root
+from pipeline.settings import on_line
+from runners.options import AsJson, Root
 
 if TYPE_CHECKING:
     from runners.lineage import Lineage
@@ -32,7 +33,7 @@ def lineage(
     target: Target,
     root: Root = Path("runs"),
     line: LineName = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show where a pushed model comes from (data, query, settings, code, champion), and what used it."""
     from runners.lineage_text import text
@@ -80,5 +81,4 @@ def _address(root: Path, number: int, line: str | None) -> str:
 
 def _is_called(folder: str, line: str) -> bool:
     """Whether a pushed folder has this name, or this data line."""
-    starts = [f"{model}-{line}-" for model in model_names()]
-    return folder == line or f"{folder}-".startswith(tuple(starts))
+    return folder == line or any(on_line(folder, model, line) for model in model_names())

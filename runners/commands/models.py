@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from pipeline.contract import find_model
-from runners.options import ModelName, Root
+from runners.options import AnyModel, AsJson, ModelName, Root
 
 if TYPE_CHECKING:
     from pipeline.push.serving_version import Chosen
@@ -37,13 +37,10 @@ Number = Annotated[int, typer.Argument(metavar="VERSION", help="Number of a push
 
 
 def models(
-    model: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Argument(metavar="[MODEL]", help="Name of a folder under models/; all of them if left out."),
-    ] = None,
+    model: AnyModel = None,
     root: Root = Path("runs"),
     destination: Destination = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """List pushed versions: what the gates measured, which one serves, and which is the champion."""
     from runners import pushed_models

@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import webbrowser
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from runners.options import Root
-
-RunId = Annotated[
-    Optional[str],  # noqa: UP045 -- typer reads the annotation at run time, on Python 3.10 too
-    typer.Argument(metavar="[RUN]", help="Id of a run, or its beginning; the newest run if left out."),
-]
+from runners.options import AnyRun, Root
 
 
 def report(
-    run: RunId = None,
+    run: AnyRun = None,
     root: Root = Path("runs"),
     open_it: Annotated[bool, typer.Option("--open/--no-open", help="Open it in a browser.")] = True,
 ) -> None:

@@ -12,12 +12,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from pipeline.contract import find_model
-from runners.options import Root
+from runners.options import AnyModel, AnyRun, AsJson, Root
 
 if TYPE_CHECKING:
     from runners.history import Entry
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 WIDTH = 120
 """Columns that a table may take, however narrow the screen is: ids are there to be copied."""
 
@@ -33,14 +32,11 @@ OUTCOMES = {
 
 
 def runs(
-    model: Annotated[
-        Optional[str],  # noqa: UP045 -- typer reads the annotation at run time, on Python 3.10 too
-        typer.Argument(metavar="[MODEL]", help="Name of a folder under models/; all of them if left out."),
-    ] = None,
+    model: AnyModel = None,
     root: Root = Path("runs"),
     as_json: AsJson = False,
     limit: Annotated[
-        Optional[int],  # noqa: UP045
+        Optional[int],  # noqa: UP045 -- typer reads the annotation at run time, on Python 3.10 too
         typer.Option(metavar="N", min=1, help="The newest N runs only; all of them if left out."),
     ] = None,
 ) -> None:
@@ -63,10 +59,7 @@ def runs(
 
 
 def show(
-    run: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Argument(metavar="[RUN]", help="Id of a run, or its beginning; the newest run if left out."),
-    ] = None,
+    run: AnyRun = None,
     root: Root = Path("runs"),
     as_json: AsJson = False,
 ) -> None:

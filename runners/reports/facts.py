@@ -11,13 +11,13 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 from pyarrow import parquet
-from pydantic import ValidationError
 
-from pipeline import illustrations
+from pipeline import illustrations, predictions
 from pipeline.contract import Model, find_model
 from pipeline.ingestion.raw import RawReport
-from pipeline.push import MANIFEST_FILE, Manifest, is_bucket
+from pipeline.push import Manifest, is_bucket
 from pipeline.verdict import JUDGED_SPLIT
+from runners.pushed_models import read_manifest
 from runners.records import find_record
 from runners.reports import samples
 from runners.reports.store import Artifact, Execution, Store, open_store
@@ -80,9 +80,8 @@ class Facts:
     @cached_property
     def predictions(self) -> Mapping[str, pa.Table]:
         """Split -> its rows with what was predicted; none if the serving gate was not passed."""
-        files = {
-            split: Path(self.result.folder, "predictions", f"{split}.parquet") for split in self.result.predictions
-        }
+        folder = Path(self.result.folder, predictions.FOLDER)
+        files = {split: folder / f"{split}.parquet" for split in self.result.predictions}
         return {split: parquet.read_table(file) for split, file in files.items() if file.is_file()}
 
     @cached_property
@@ -116,10 +115,13 @@ def manifest_of(version: str | None) -> Manifest | None:
     """Returns the manifest in the folder of a pushed version; None where it is gone, or cannot be read."""
     if version is None or is_bucket(version):
         return None
-    try:
-        return _read(Path(version), MANIFEST_FILE, Manifest.model_validate_json)
-    except ValidationError:
-        return None
+    destination, _, number = version.rstrip("/").rpartition("/")
+    return read_manifest(destination, number)
+
+
+def version_of(address: str) -> str:
+    """Returns the number of a version, from the address of its folder."""
+    return address.rstrip("/").rpartition("/")[2]
 
 
 def _read(folder: Path | None, name: str, parse: Callable[[bytes], Parsed]) -> Parsed | None:

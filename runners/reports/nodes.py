@@ -15,9 +15,7 @@ from runners.reports.facts import Facts
 from runners.reports.pages import render, seconds
 from runners.reports.states import GATES, Status, arrows, statuses
 from runners.reports.store import Artifact
-
-LOG = "tfx.log"
-"""What TFX told of a run, in the folder of its record."""
+from runners.run import LOG
 
 
 class Passed(NamedTuple):

@@ -16,8 +16,9 @@ from pipeline.push import MANIFEST_FILE, is_bucket
 from pipeline.push.card import CARD_FILE
 from pipeline.push.serving_version import serving
 from pipeline.verdict import JUDGED_SPLIT, Check
+from runners.pushed_models import base_of
 from runners.reports.exhibits import show
-from runners.reports.facts import Facts
+from runners.reports.facts import Facts, version_of
 from runners.reports.pages import count, figure, render, seconds
 
 _WORDS = {
@@ -147,7 +148,7 @@ def _push(facts: Facts, path: str) -> dict[str, Any]:
     sizes = _sizes(folder) if folder is not None and there else {}
     known = facts.manifest.files if facts.manifest else {}
     return {
-        "version": path.rstrip("/").rpartition("/")[2],
+        "version": version_of(path),
         "new": facts.result.outcome == "pushed",
         "state": "bucket" if folder is None else "there" if there else "gone",
         "known": list(_known(facts, path, sizes)),
@@ -203,5 +204,5 @@ def _destination(facts: Facts) -> str:
     """Where models of this pipeline are pushed to."""
     if facts.result.pushed:
         return facts.result.pushed.rstrip("/").rpartition("/")[0]
-    base = facts.result.settings.get("gates", {}).get("destination") or str(facts.root / "pushed")
-    return f"{base.rstrip('/')}/{facts.result.pipeline}"
+    base = base_of(facts.root, facts.result.settings.get("gates", {}).get("destination"))
+    return f"{base}/{facts.result.pipeline}"

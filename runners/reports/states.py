@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from runners.reports.facts import Facts
 from runners.reports.layers import Edge, reduced
-from runners.reports.store import Artifact, Execution
+from runners.reports.store import STATES, Artifact, Execution
 
 GATES = {"data": "DataGate", "serving": "ServingGate", "model": "Evaluator"}
 """Gate -> the node that is it."""
@@ -41,8 +41,6 @@ PURPOSE = {
     "Pusher": "pushes the model if all gates passed",
 }
 """Node of `pipeline.dag` -> what it is for."""
-
-_OF_STORE = {"COMPLETE": "run", "CACHED": "cached", "FAILED": "failed", "CANCELED": "interrupted", "RUNNING": "open"}
 
 
 class Status(NamedTuple):
@@ -93,7 +91,7 @@ def arrows(facts: Facts) -> list[Edge]:
 def _status(facts: Facts, name: str, state: str | None, seconds: float | None) -> Status:
     execution = facts.nodes.get(name)
     if state is None and execution:
-        state = _OF_STORE.get(execution.state, "open")
+        state = STATES.get(execution.state, "open")
         seconds = None if state == "open" else (execution.ended_at - execution.started_at).total_seconds()
     if name in {GATES[check.gate] for check in facts.result.checks if not check.passed}:
         state = "refused"

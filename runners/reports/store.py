@@ -14,11 +14,14 @@ from typing import Any, NamedTuple
 from ml_metadata.metadata_store import MetadataStore
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
-METADATA = "metadata.sqlite"
+from runners.run import METADATA
+
 RUN, NODE = "pipeline_run", "node"
 """Types of TFX's contexts."""
 _MADE = (mlmd.Event.OUTPUT, mlmd.Event.DECLARED_OUTPUT, mlmd.Event.INTERNAL_OUTPUT)
 """Kinds of the events with outputs; the last one is what TFX gives to what a resolver finds."""
+STATES = {"COMPLETE": "run", "CACHED": "cached", "FAILED": "failed", "CANCELED": "interrupted"}
+"""State in which an execution ended -> how `runners.events.ENDED` calls it."""
 
 
 class Artifact(NamedTuple):
@@ -61,12 +64,9 @@ class Execution(NamedTuple):
 class Store:
     """A metadata store, read only."""
 
-    def __init__(self, file: Path) -> None:
-        """Opens the sqlite file of a root."""
-        connection = mlmd.ConnectionConfig()
-        connection.sqlite.filename_uri = str(file)
-        connection.sqlite.connection_mode = mlmd.SqliteMetadataSourceConfig.READONLY
-        self._store = MetadataStore(connection)
+    def __init__(self, store: MetadataStore) -> None:
+        """Reads a store from `connect`."""
+        self._store = store
 
     def run(self, run_id: str) -> dict[str, Execution]:
         """Returns node -> its execution in a run, in the order in which they ran; nothing of an unknown run."""
@@ -123,12 +123,21 @@ class Store:
 
 
 def open_store(root: Path) -> Store | None:
-    """Returns the store of a root; None where no run has made one, or, with a warning, where it cannot be read."""
+    """Returns the store of a root, see `connect`."""
+    store = connect(root)
+    return Store(store) if store else None
+
+
+def connect(root: Path) -> MetadataStore | None:
+    """Opens the metadata of a root for reading alone; None where no run has made it, or, with a warning, if damaged."""
     file = root / METADATA
     if not file.is_file():
         return None
+    connection = mlmd.ConnectionConfig()
+    connection.sqlite.filename_uri = str(file)
+    connection.sqlite.connection_mode = mlmd.SqliteMetadataSourceConfig.READONLY
     try:
-        return Store(file)
+        return MetadataStore(connection)
     except RuntimeError as error:  # What ml_metadata raises of a damaged file; records tell enough for a report.
         logging.warning("%s cannot be read: %s", file, str(error).partition(" query:")[0])
         return None

@@ -30,12 +30,12 @@ def rows(properties: Mapping[str, Any]) -> list[Told]:
 
 
 def _rows(name: str, value: Any) -> Iterator[Told]:
-    value = _parsed(value)
+    value = parsed(value)
     if isinstance(value, Mapping):
         inner = {key: each for key, each in value.items() if not key.startswith(INTERNAL)}
         for key, each in inner.items():
             yield from _rows(f"{name}.{key}" if key != name else name, each)
-    elif isinstance(value, list) and any(isinstance(_parsed(each), Mapping | list) for each in value):
+    elif isinstance(value, list) and any(isinstance(parsed(each), Mapping | list) for each in value):
         for number, each in enumerate(value):
             yield from _rows(f"{name}.{number}", each)
     elif value not in (None, "", []):
@@ -43,7 +43,8 @@ def _rows(name: str, value: Any) -> Iterator[Told]:
         yield Told(name, text.strip()[:LONGEST])
 
 
-def _parsed(value: Any) -> Any:
+def parsed(value: Any) -> Any:
+    """Returns what a JSON text of an object, a list or null holds; anything else as it is."""
     if not isinstance(value, str) or (value[:1] not in ("{", "[") and value != "null"):
         return value
     try:

@@ -12,7 +12,7 @@ from pipeline.fingerprint import LENGTH
 from pipeline.verdict import CHAMPION, JUDGED_SPLIT, OVERALL, Check, bound_text, sentence
 from runners.comparing import since_champion
 from runners.history import bounds
-from runners.reports.facts import Facts
+from runners.reports.facts import Facts, version_of
 from runners.reports.pages import count, render, seconds
 from runners.reports.states import GATES, statuses
 from runners.reports.states import WORDS as WORD_OF
@@ -110,8 +110,7 @@ def _about(facts: Facts) -> Iterator[tuple[str, str]]:
 
 def _champion(facts: Facts) -> str:
     if facts.result.champion:
-        version = facts.result.champion.rstrip("/").rpartition("/")[2]
-        return f"the champion (the model pushed last), version {version}; and "
+        return f"the champion (the model pushed last), version {version_of(facts.result.champion)}; and "
     return "no champion, since no model had been pushed before; only " if facts.result.slices else ""
 
 
@@ -144,8 +143,8 @@ def _push(facts: Facts) -> Gate:
     pushed = facts.result.pushed
     if not pushed:
         return Gate("Push", "not done", "none on record" if facts.result.outcome == "unfinished" else "nothing pushed")
-    version = pushed.rstrip("/").rpartition("/")[2]
-    return Gate("Push", "done", f"version {version}" + (" (before)" if facts.result.outcome == "unchanged" else ""))
+    before = " (before)" if facts.result.outcome == "unchanged" else ""
+    return Gate("Push", "done", f"version {version_of(pushed)}{before}")
 
 
 def _numbers(facts: Facts) -> Iterator[Number]:

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 from ml_metadata.metadata_store import MetadataStore
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
-from runners.reports.store import METADATA, NODE, RUN
-from runners.run import RunResult
+from runners.reports.store import NODE, RUN
+from runners.run import METADATA, RunResult
 
 Keyed = Mapping[str, int]
 """Key -> id of an artifact."""

@@ -14,8 +14,7 @@ from pipeline.push import MANIFEST_FILE
 from pipeline.verdict import Check
 from runners.reports.facts import gather
 from runners.reports.report import report_of, write
-from runners.reports.store import METADATA
-from runners.run import REPORT, RunResult
+from runners.run import METADATA, REPORT, RunResult
 
 RUN = "20261101T120000.000001"
 MET = Check(gate="data", metric="schema anomalies", slice="train", bound="none", value="none", passed=True)
