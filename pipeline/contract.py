@@ -288,6 +288,8 @@ class Query(_Plain):
       forbidden: rows that must not exist: any of them is refused by the data gate.
       split_column: column that says which split a row belongs to; not part of the examples.
       splits: TFX split name -> value of `split_column`.
+      learnt_besides: splits that trainings learn from besides `train`. They may be empty, and no gate looks at them: no
+        raw row may be in them that rows of `train` do not hold as well.
       resolve: dotted path of `(settings, ask) -> settings`, which replaces what depends on the data (say,
         a cut-off `auto`) by what it comes to. `ask(sql)` runs a SELECT in BigQuery's dialect on the raw
         table and returns its first row as a tuple. Raises UserError for data that cannot serve.
@@ -302,6 +304,7 @@ class Query(_Plain):
     forbidden: tuple[Condition, ...] = ()
     split_column: str = "split"
     splits: dict[str, str] = {"train": "TRAIN", "eval": "VALIDATE", "test": "TEST"}
+    learnt_besides: tuple[str, ...] = ()
     resolve: str
     latest: dict[str, str] = {}
 
@@ -338,6 +341,11 @@ class Pictures(_Plain):
 
 
 Source = Query | Pictures
+
+
+def learnt_besides(source: Source) -> tuple[str, ...]:
+    """Returns the splits that trainings learn from besides `train`; see `Query`."""
+    return source.learnt_besides if isinstance(source, Query) else ()
 
 
 # --- how a model is judged -----------------------------------------------------------------------

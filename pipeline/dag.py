@@ -14,7 +14,7 @@ from tfx.orchestration.pipeline import Pipeline
 from tfx.proto import pusher_pb2, trainer_pb2, transform_pb2
 from tfx.types import Channel, standard_artifacts
 
-from pipeline.contract import Model, Settings
+from pipeline.contract import Model, Settings, learnt_besides
 from pipeline.data_gate import DataGate
 from pipeline.fingerprint import digest_code
 from pipeline.model_gate import eval_config
@@ -71,10 +71,12 @@ def create_pipeline(model: Model, settings: Settings, *, name: str, root: str, c
       choices: what the runner chooses.
     """
     examples = choices.ingestion.with_id("ExampleGen").outputs["examples"]
-    statistics = StatisticsGen(examples=examples)
+    statistics = StatisticsGen(examples=examples, exclude_splits=list(learnt_besides(model.source)))
     importer = PackagedSchema(model.schema_file).with_id("ImportSchemaGen")
     schema = importer.outputs["schema"]
-    validator = ExampleValidator(statistics=statistics.outputs["statistics"], schema=schema)
+    validator = ExampleValidator(
+        statistics=statistics.outputs["statistics"], schema=schema, exclude_splits=list(learnt_besides(model.source))
+    )
     reference = _reference(choices)
     data_gate = DataGate(
         examples=examples,
@@ -134,12 +136,14 @@ def create_pipeline(model: Model, settings: Settings, *, name: str, root: str, c
 
 
 def _transform(model: Model, settings: Settings, examples: Channel, schema: Channel) -> Transform:
-    """Only the training split is materialized: the gates ask the exported model, which holds the same graph."""
+    """Only what is learnt from is materialized: the gates ask the exported model, which holds the same graph."""
     return Transform(
         examples=examples,
         schema=schema,
         preprocessing_fn=model.preprocessing_fn,
-        splits_config=transform_pb2.SplitsConfig(analyze=[TRAINING_SPLIT], transform=[TRAINING_SPLIT]),
+        splits_config=transform_pb2.SplitsConfig(
+            analyze=[TRAINING_SPLIT], transform=[TRAINING_SPLIT, *learnt_besides(model.source)]
+        ),
         custom_config={
             "features": settings.features.model_dump(mode="json"),
             "code": digest_code(_module(model.preprocessing_fn)),
@@ -157,7 +161,7 @@ def _trainer(model: Model, settings: Settings, transform: Transform, schema: Cha
         examples=transform.outputs["transformed_examples"],
         transform_graph=transform.outputs["transform_graph"],
         schema=schema,
-        train_args=trainer_pb2.TrainArgs(splits=[TRAINING_SPLIT]),
+        train_args=trainer_pb2.TrainArgs(splits=[TRAINING_SPLIT, *learnt_besides(model.source)]),
         eval_args=trainer_pb2.EvalArgs(splits=[TRAINING_SPLIT]),
         custom_config={**training_config(model, settings, choices.checkpoints), **choices.trainer_config},
         custom_executor_spec=choices.trainer_executor,

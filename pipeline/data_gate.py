@@ -232,7 +232,7 @@ class Executor(base_executor.BaseExecutor):  # type: ignore[misc]
             checks += raw_checks(report, gates.max_quarantined_share)
         splits = {
             split: _read_statistics(single["statistics"], split)
-            for split in artifact_utils.decode_split_names(single["examples"].split_names)
+            for split in artifact_utils.decode_split_names(single["statistics"].split_names)
         }
         for split, statistics in splits.items():
             anomalies = _read_anomalies(single["anomalies"], split)

@@ -126,7 +126,13 @@ def ingestion(run: Run) -> DuckDBExampleGen | ImageExampleGen:
     features = run.settings.features
     match run.model.source, run.raw:
         case Query() as source, RawTable() as table:
-            return DuckDBExampleGen(split_queries(source, features), render(source, features), table, source.table)
+            return DuckDBExampleGen(
+                split_queries(source, features),
+                render(source, features),
+                table,
+                source.table,
+                optional=source.learnt_besides,
+            )
         case Pictures() as source, PictureSet() as pictures:
             size = get(run.settings, source.size)
             return ImageExampleGen(str(pictures.path), pictures.digest, size, source.splits)

@@ -15,7 +15,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from pipeline.contract import Model, Query, Ranking, Settings, TableSettings, UserError, load
-from pipeline.ingestion.raw import feature_table, load_raw
+from pipeline.ingestion.raw import feature_table, load_raw, subjects
 from pipeline.push import Manifest, verify
 from pipeline.settings import make_settings, read_assignments
 from runners.as_of import Tell, count, hold_some, hold_usable, sentences
@@ -63,7 +63,7 @@ def ranked(
     raw = load_raw(data, query, make_root(root) / "data", written)
     hold_usable(raw, settings.gates.max_quarantined_share, tell)
     rows = count(raw, query, as_of, ranking.subject)
-    table = feature_table(raw, query, settings.features)
+    table = subjects(feature_table(raw, query, settings.features), query)
     hold_some(rows, table, raw.source, as_of)
     for sentence in sentences(rows, table, as_of, ranking.subject):
         tell(sentence)

@@ -15,8 +15,20 @@ NUMERIC_INPUTS: dict[str, str] = {
     "days_since_last_purchase": "days from the last purchase to the cut-off",
     "past_monetary_value": "revenue up to and including the cut-off, over all countries of the customer",
     "tenure_days": "days from the first purchase to the cut-off, over all countries of the customer",
+    "revenue_30d": "revenue of the 30 days up to and including the cut-off, over all countries of the customer",
+    "revenue_91d": "revenue of the 91 days up to and including the cut-off, likewise",
+    "revenue_182d": "revenue of the 182 days up to and including the cut-off, likewise",
+    "purchases_91d": "days with a purchase among the 91 days up to and including the cut-off, likewise",
+    "purchases_182d": "days with a purchase among the 182 days up to and including the cut-off, likewise",
 }
-INTEGER_INPUTS = ("n_purchases", "customer_age", "days_since_last_purchase", "tenure_days")
+INTEGER_INPUTS = (
+    "n_purchases",
+    "customer_age",
+    "days_since_last_purchase",
+    "tenure_days",
+    "purchases_91d",
+    "purchases_182d",
+)
 COUNTRY = "customer_country"
 INPUTS = (*NUMERIC_INPUTS, COUNTRY)
 """What a server is asked with, by name."""
@@ -48,17 +60,28 @@ LABELS = (FUTURE_LABEL, TOTAL_LABEL)
 CUSTOMER = "customer_id"
 WEIGHT = "customer_weight"
 FREQUENCY_BAND = "frequency_band"
-BOOKKEEPING = (CUSTOMER, WEIGHT, FREQUENCY_BAND)
-"""For people and metrics, never for the model: id, 1 / rows of the customer, band of `n_purchases`."""
+BEFORE_CUTOFF = "days_before_cutoff"
+BOOKKEEPING = (CUSTOMER, WEIGHT, FREQUENCY_BAND, BEFORE_CUTOFF)
+"""For people, metrics and trainings, never for a server: id, 1 / rows of the customer, band of `n_purchases`, and how
+long before the cut-off the features are as of, which is 0 in all splits but `EARLIER`."""
 
 FREQUENCY, RECENCY, AVERAGE = "n_purchases", "days_since_last_purchase", "avg_purchase_revenue"
 DESCRIBED = (FREQUENCY, RECENCY, AVERAGE)
 """Kept of each row beside what was predicted: what people ask next, and what reports and other rules read."""
 
 SPLIT = "split"
+EARLIER = "earlier"
+"""Split of the training customers as of earlier days, to learn from besides."""
+
 TOTAL = "total_monetary_value"
 FUTURE = "future_monetary_value"
-OUTPUTS = (TOTAL, FUTURE)
-"""What each signature answers: past + predicted future revenue, and predicted future revenue."""
+MEDIAN = "future_median"
+BUYS_AGAIN = "repurchase_probability"
+LOW, HIGH = "future_low", "future_high"
+OUTPUTS = (TOTAL, FUTURE, MEDIAN, BUYS_AGAIN, LOW, HIGH)
+"""What each signature answers: past + expected future revenue; of the future revenue the mean, the median, the
+probability that there is any, and the ends of an interval that holds it with a probability of 80 %."""
+INTERVAL = 0.8
+"""The probability that the interval from `LOW` to `HIGH` is made for."""
 
 FREQUENCY_BANDS = ("1", "2-3", "4-9", "10+")

@@ -17,15 +17,19 @@ AMOUNTS = "amounts"
 NUMERIC = "numeric"
 COUNTRY = "country"
 PAST = "past"
+BEFORE = "before"
 LABEL = "label"
 FOLD = "fold"
 """Names of the transformed features."""
 
 FOLDS = 100
 """Customers fall into so many folds, from which the trainer takes some to stop early."""
+WINDOW_DAYS = 91
+"""Days of the window that spending so far is compared with."""
 BUCKETS = 10
 QUANTILE_ERROR = 1e-4
 """Share of the rows by which a quantile may be off; up to some 10,000 rows it is exact."""
+PENNY = 0.01
 VOCABULARY = "countries"
 OOV_BUCKETS = 1
 COUNTRY_MINIMUM = 10
@@ -48,18 +52,21 @@ def preprocessing_fn(inputs: Mapping[str, tf.Tensor], custom_config: Mapping[str
 
     Returns:
       `AMOUNTS` [rows, 5]: `features.REFERENCE_INPUTS` as they are, 0 where unknown; for the reference network;
-      `NUMERIC` [rows, 2 x numbers]: z-scores of logarithms, then ranks in tenths from -.5 to .5;
+      `NUMERIC` [rows, 2 x (numbers + `DERIVED`)]: z-scores of logarithms, then ranks in tenths from -.5 to .5;
       `COUNTRY` [rows]: index in the vocabulary, unseen ones last; `PAST` [rows]: revenue up to the cut-off;
+      `BEFORE` [rows]: how long before the cut-off the row is as of, in `WINDOW_DAYS`;
       `LABEL` [rows]: revenue in the horizon; `FOLD` [rows]: a hash of the customer in 0..`FOLDS` - 1.
     """
     del custom_config
-    numbers = tf.stack([_number(inputs[name]) for name in features.NUMERIC_INPUTS], axis=1)
+    known = {name: _number(inputs[name]) for name in features.NUMERIC_INPUTS}
+    numbers = tf.stack([*known.values(), *_derived(known)], axis=1)
     amounts = [_filled(_number(inputs[name])) for name in features.REFERENCE_INPUTS]
     return {
         AMOUNTS: tf.stack(amounts, axis=1),
         NUMERIC: _scaled(numbers),
         COUNTRY: _country_index(_dense(inputs[features.COUNTRY], "")),
         PAST: _filled(_number(inputs[features.PAST])),
+        BEFORE: _number(inputs[features.BEFORE_CUTOFF]) / WINDOW_DAYS,
         LABEL: _number(inputs[features.FUTURE_LABEL]),
         FOLD: _fold(_dense(inputs[features.CUSTOMER], "")),
     }
@@ -76,6 +83,26 @@ def _number(values: Any) -> tf.Tensor:
     """Floats, NaN where the value is unknown."""
     numbers = tf.cast(_dense(values, -1), tf.float32)
     return tf.where(numbers >= 0, numbers, float("nan"))
+
+
+DERIVED = 5
+
+
+def _derived(known: Mapping[str, tf.Tensor]) -> list[tf.Tensor]:
+    """`DERIVED` numbers that a small network does not find by itself; NaN where what they are made of is unknown.
+
+    The naive rule's revenue of a window; the last window's share of the past; the mean gap between purchases, after a
+    single one the days since; how many such gaps ago the last purchase was; and the mean price of a unit.
+    """
+    past, tenure, age = known[features.PAST], known["tenure_days"], known["customer_age"]
+    gap = tf.where(known["n_purchases"] > 1, age / tf.maximum(known["n_purchases"] - 1, 1), tenure)
+    return [
+        past * WINDOW_DAYS / tf.maximum(tenure, WINDOW_DAYS),
+        known["revenue_91d"] / tf.maximum(past, PENNY),
+        gap,
+        known["days_since_last_purchase"] / (gap + 1),
+        known["avg_purchase_revenue"] / tf.maximum(known["avg_purchase_size"], 1),
+    ]
 
 
 def _filled(numbers: tf.Tensor) -> tf.Tensor:

@@ -6,6 +6,8 @@
 | `serving_examples`   | `examples`: serialized tf.Examples, [rows]          | the same                   |
 | `transform_features` | `examples`                                          | the same, and the network's inputs |
 
+A row that is asked about is as of the cut-off itself: the network's `before` is 0.
+
 Integers are `features.INTEGER_INPUTS`, the country is a string, all else are floats.
 
 Unknown values: a negative number, NaN, an empty country, or in a tf.Example a missing feature. An unknown number
@@ -23,7 +25,7 @@ import tensorflow as tf
 import tensorflow_transform as tft
 from tensorflow_transform.saved import saved_transform_io_v2
 
-from models.clv import features, preprocessing
+from models.clv import features, network, preprocessing
 
 EXAMPLES = "examples"
 
@@ -48,25 +50,27 @@ class Servable(tf.Module):
         self.layer = loader.apply_transform_model
 
 
-def save(model: keras.Model, transform: tft.TFTransformOutput, folder: str) -> None:
-    """Writes the SavedModel with its three signatures."""
+def save(model: keras.Model, answers: network.Answers, transform: tft.TFTransformOutput, folder: str) -> None:
+    """Writes the SavedModel with its three signatures; see `signatures`."""
     servable = Servable(model, transform)
-    tf.saved_model.save(servable, folder, signatures=signatures(model, servable.layer))
+    tf.saved_model.save(servable, folder, signatures=signatures(model, answers, servable.layer))
 
 
-def signatures(model: keras.Model, layer: Callable[[Tensors], Tensors]) -> dict[str, Any]:
+def signatures(model: keras.Model, answers: network.Answers, layer: Callable[[Tensors], Tensors]) -> dict[str, Any]:
     """Returns the signatures by name, as described in this module's docstring.
 
     Args:
       model: from `network.build`.
+      answers: from `network.answers`.
       layer: turns raw features into transformed ones, as `TFTransformOutput.transform_features_layer()` does.
     """
 
     def transformed(raw: Mapping[str, tf.Tensor]) -> Tensors:
         values = layer(dict(raw))
+        values[preprocessing.BEFORE] = tf.zeros_like(values[preprocessing.PAST])
         inputs = {name: values[name] for name in model.input}
-        future = tf.reduce_mean(model(inputs, training=False), axis=1)
-        return {**inputs, features.TOTAL: values[preprocessing.PAST] + future, features.FUTURE: future}
+        future = answers(model(inputs, training=False))
+        return {**inputs, features.TOTAL: values[preprocessing.PAST] + future[features.FUTURE], **future}
 
     def answer(raw: Mapping[str, tf.Tensor]) -> Tensors:
         outputs = transformed(raw)

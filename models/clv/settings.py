@@ -43,10 +43,15 @@ class Features(FeatureSettings):
       cutoff: last day that features may see; `auto` is the latest that leaves a full horizon of data, that is
         last day + 1 - horizon, so that a scheduled run moves on.
       horizon_days: the label is the revenue on days d with cutoff < d < cutoff + horizon_days.
+      earlier_cutoffs: on how many earlier days the training customers are looked at as well, to learn from. Only days
+        that have a horizon of data before and after them, up to the cut-off, are.
+      earlier_step_days: from one such day to the one before; the first is a horizon before the cut-off.
     """
 
     cutoff: date | Literal["auto"] = "auto"
     horizon_days: int = Field(default=91, ge=2, le=3660)
+    earlier_cutoffs: int = Field(default=4, ge=0, le=40)
+    earlier_step_days: int = Field(default=30, ge=1, le=3660)
 
 
 class Gates(GateSettings):

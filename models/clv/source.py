@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date, timedelta
 from typing import Any, Literal, cast
 
+from models.clv import features
 from models.clv.settings import COLUMNS, Features
 from pipeline.contract import Ask, Column, Condition, Query, Settings, UserError
 
@@ -51,6 +52,8 @@ SOURCE = Query(
         Condition(name="cancelled or returned", where="customer_id IS NOT NULL AND quantity <= 0"),
     ),
     forbidden=(Condition(name="negative price", where="customer_id IS NOT NULL AND unit_price < 0"),),
+    splits={"train": "TRAIN", "eval": "VALIDATE", "test": "TEST", features.EARLIER: "EARLIER"},
+    learnt_besides=(features.EARLIER,),
     resolve="models.clv.source.resolve",
     latest={
         "cutoff": "(SELECT CAST(DATE_SUB(DATE(MAX(date)), INTERVAL @horizon_days - 1 DAY) AS DATE) FROM transactions)"
@@ -74,14 +77,14 @@ def resolve(settings: Settings, ask: Ask) -> Settings:
     Raises:
       UserError: the data ends before the label does, or holds no purchase up to the cut-off.
     """
-    features = cast(Features, settings.features)
+    asked = cast(Features, settings.features)
     first, last = cast("tuple[date | None, date]", ask(SPAN))
-    latest = last + timedelta(days=1 - features.horizon_days)
-    cutoff = latest if features.cutoff == "auto" else features.cutoff
+    latest = last + timedelta(days=1 - asked.horizon_days)
+    cutoff = latest if asked.cutoff == "auto" else asked.cutoff
     if cutoff > latest:
         raise UserError(
-            expected=f"transactions up to {cutoff + timedelta(days=features.horizon_days - 1)}, the last day of the "
-            f"{features.horizon_days} days after the cut-off {cutoff}",
+            expected=f"transactions up to {cutoff + timedelta(days=asked.horizon_days - 1)}, the last day of the "
+            f"{asked.horizon_days} days after the cut-off {cutoff}",
             received=f"transactions whose last day is {last}",
             todo=f"set features.cutoff to {latest} or earlier, or to auto",
         )
@@ -89,7 +92,7 @@ def resolve(settings: Settings, ask: Ask) -> Settings:
         raise UserError(
             expected=f"purchases (a customer id and quantity > 0) up to and including the cut-off {cutoff}",
             received=f"{f'purchases from {first} on' if first else 'no purchase at all'}; the last day is {last}",
-            todo=f"bring more than {features.horizon_days} days of transactions, or set features.cutoff or "
+            todo=f"bring more than {asked.horizon_days} days of transactions, or set features.cutoff or "
             "features.horizon_days so that purchases lie before the cut-off",
         )
-    return settings.model_copy(update={"features": features.model_copy(update={"cutoff": cutoff})})
+    return settings.model_copy(update={"features": asked.model_copy(update={"cutoff": cutoff})})

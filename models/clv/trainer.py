@@ -29,6 +29,8 @@ SHUFFLED = 100_000
 CACHED = 1_000_000
 """Up to so many rows (of about 100 bytes) stay in memory after the first pass; more are read every epoch."""
 HELD_OUT_FOLDS = preprocessing.FOLDS // 10
+STEPS_A_PASS = 16
+"""The batches of a small shop are so small that a pass has so many: a few steps in all would teach it nothing."""
 STEPS = 10
 """Steps that TensorFlow takes at most between two looks of Python's: one of so small a network takes a millisecond."""
 
@@ -95,7 +97,7 @@ def train(
     transform = tft.TFTransformOutput(transform_folder)
     with closing(Board(run_folder)) as board:
         model, history = fitted(examples, transform, settings, board=board, checkpoints_folder=checkpoints_folder)
-    serving.save(model, transform, serving_folder)
+    serving.save(model, network.answers(settings, ceiling=history["largest"]), transform, serving_folder)
     checkpoints.remove(checkpoints_folder)
     return history
 
@@ -118,7 +120,6 @@ def fitted(
         numeric_size=rows.element_spec[0][network.NUMERIC].shape[-1],
         country_size=transform.vocabulary_size_by_name(preprocessing.VOCABULARY) + preprocessing.OOV_BUCKETS,
         scale=totals.mean,
-        ceiling=totals.largest,
     )
     told = fit(model, rows, held_out, totals, settings, board=board, checkpoints_folder=checkpoints_folder)
     return model, {
@@ -194,7 +195,13 @@ def virtual_epochs(rows: int, settings: Mapping[str, Any]) -> tuple[int, int]:
     (Lakshmanan, Robinson & Munn 2020, "Machine Learning Design Patterns", chapter 4, "Checkpoints").
     """
     passes, parts = settings["epochs"], settings["virtual_epochs"] or settings["epochs"]
-    return parts, max(1, round(passes * math.ceil(rows / settings["batch_size"]) / parts))
+    return parts, max(1, round(passes * math.ceil(rows / batch_size(rows, settings)) / parts))
+
+
+def batch_size(rows: int, settings: Mapping[str, Any]) -> int:
+    """Returns the rows of a step: those of the settings, or fewer for a small shop and the product's own network."""
+    size: int = settings["batch_size"]
+    return size if settings["network"] == "reference" else max(1, min(size, rows // STEPS_A_PASS))
 
 
 def _compile(model: keras.Model, settings: Mapping[str, Any], scale: float, epochs: int, steps: int) -> None:
@@ -202,11 +209,18 @@ def _compile(model: keras.Model, settings: Mapping[str, Any], scale: float, epoc
     if settings["decay"]:
         rate = keras.optimizers.schedules.CosineDecay(rate, epochs * steps)
     model.compile(
-        optimizer=keras.optimizers.Adam(rate, clipnorm=network.GRADIENT_NORM[settings["network"]]),
+        optimizer=_optimizer(rate, settings),
         loss=network.loss(settings, scale),
         jit_compile=False,
         steps_per_execution=_divisor(steps) if settings["virtual_epochs"] else STEPS,
     )
+
+
+def _optimizer(rate: Any, settings: Mapping[str, Any]) -> keras.optimizers.Optimizer:
+    norm = network.GRADIENT_NORM[settings["network"]]
+    if settings["network"] == "reference":
+        return keras.optimizers.Adam(rate, clipnorm=norm)
+    return keras.optimizers.AdamW(rate, weight_decay=settings["weight_decay"], clipnorm=norm)
 
 
 def _divisor(steps: int) -> int:
@@ -225,7 +239,7 @@ def splits(
     """Returns the rows to fit on and, for early stopping, the rows held out: the first tenth of the folds.
 
     Both are datasets of blocks `(inputs of any network by name, label [rows])`. Folds are hashes of the
-    customer, so that no customer is on both sides.
+    customer, so that no customer is on both sides. Rows as of earlier days are fitted on or left out, never held out.
     """
     files = sorted(path for pattern in examples for path in tf.io.gfile.glob(pattern))
     spec = transform.transformed_feature_spec()
@@ -234,8 +248,12 @@ def splits(
     if not early_stopping:
         return rows.map(_pair), None
     fitted = rows.map(lambda row: _pair(_masked(row, row[preprocessing.FOLD] >= HELD_OUT_FOLDS)))
-    held_out = rows.map(lambda row: _pair(_masked(row, row[preprocessing.FOLD] < HELD_OUT_FOLDS)))
+    held_out = rows.map(lambda row: _pair(_masked(row, _is_held_out(row))))
     return fitted, held_out.cache()
+
+
+def _is_held_out(row: Mapping[str, tf.Tensor]) -> tf.Tensor:
+    return (row[preprocessing.FOLD] < HELD_OUT_FOLDS) & (row[preprocessing.BEFORE] == 0)
 
 
 def _in_order(rows: tf.data.Dataset) -> tf.data.Dataset:
@@ -288,7 +306,7 @@ def _masked(row: Mapping[str, tf.Tensor], mask: tf.Tensor) -> dict[str, tf.Tenso
 
 
 def _pair(row: Mapping[str, tf.Tensor]) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
-    names = (network.NUMERIC, network.COUNTRY, reference.AMOUNTS, reference.PAST)
+    names = (network.NUMERIC, network.COUNTRY, network.BEFORE, reference.AMOUNTS, reference.PAST)
     return {name: row[name] for name in names}, row[preprocessing.LABEL]
 
 
@@ -297,5 +315,5 @@ def _batches(blocks: tf.data.Dataset, rows: int, settings: Mapping[str, Any], *,
     kept = blocks.cache() if rows <= CACHED else blocks
     single = kept.unbatch().apply(tf.data.experimental.assert_cardinality(rows))
     shuffled = single.shuffle(min(rows, SHUFFLED), seed=seed)
-    batches = shuffled.batch(settings["batch_size"])
+    batches = shuffled.batch(batch_size(rows, settings))
     return (batches.repeat() if settings["virtual_epochs"] else batches).prefetch(tf.data.AUTOTUNE)

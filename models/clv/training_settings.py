@@ -38,28 +38,36 @@ class Training(ReferenceTraining):
       batch_size: rows a step.
       learning_rate: Adam's at the first step.
       decay: whether the learning rate falls to 0 along a cosine.
-      hidden_units: width of each hidden layer; none makes the model log-linear, or linear for the reference.
+      hidden_units: width of each hidden layer; none makes the logarithms linear, or the reference linear.
+      activation: of the hidden layers, as Keras names it; the reference's is relu.
+      weight_decay: share of each weight that a step takes away, times the learning rate (AdamW: Loshchilov & Hutter
+        2019, "Decoupled weight decay regularization", ICLR).
       dropout: share of each hidden layer that training drops.
       members: networks that are fitted side by side and averaged; more of them depend less on the seed.
       tweedie_power: p of the Tweedie deviance, between 1 (Poisson) and 2 (gamma). Spending is zero often and
         skewed otherwise, which is what 1 < p < 2 describes.
       mae_weight: weight of the absolute error beside the deviance. The deviance alone estimates the mean, the
         absolute error alone the median, which is far below it: more weight is a smaller error and a lower total.
+      nll_weight: weight of the negative log-likelihood beside the deviance: it is what makes the median, the
+        probability to buy again and the interval right.
     """
 
     reference = REFERENCE
-    without_reference = ("members", "tweedie_power", "mae_weight")
+    without_reference = ("members", "activation", "weight_decay", "tweedie_power", "mae_weight", "nll_weight")
 
     network: Literal["ensemble", "reference"] = "ensemble"
-    epochs: int = Field(default=60, ge=1)
+    epochs: int = Field(default=16, ge=1)
     virtual_epochs: int | None = Field(default=None, ge=1)
-    early_stopping: bool = True
+    early_stopping: bool = False
     patience: int = Field(default=10, ge=1)
     batch_size: int = Field(default=256, ge=1)
     learning_rate: float = Field(default=0.01, gt=0)
     decay: bool = True
-    hidden_units: tuple[Units, ...] = (32, 16)
+    hidden_units: tuple[Units, ...] = (64, 32)
+    activation: Literal["gelu", "relu", "selu", "tanh"] = "gelu"
+    weight_decay: float = Field(default=0.1, ge=0, lt=1)
     dropout: float = Field(default=0, ge=0, lt=1)
-    members: int = Field(default=5, ge=1, le=100)
+    members: int = Field(default=8, ge=1, le=100)
     tweedie_power: float = Field(default=1.5, gt=1, lt=2)
-    mae_weight: float = Field(default=2.0, ge=0)
+    mae_weight: float = Field(default=0.3, ge=0)
+    nll_weight: float = Field(default=0.3, gt=0)

@@ -65,7 +65,7 @@ class BigQueryTableExampleGen(component.BigQueryExampleGen):  # type: ignore[mis
             "code_digest": digest_code(__name__),
             "whole": whole,
         }
-        super().__init__(**component_inputs(queries, config))
+        super().__init__(**component_inputs(queries, config, query.learnt_besides))
 
 
 def _table(config: dict[str, Any]) -> BigQueryTable:

@@ -6,6 +6,7 @@ table. Memory does not grow with the table.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,9 @@ class DuckDBExampleGen(component.QueryBasedExampleGen):  # type: ignore[misc]
 
     EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(Executor)
 
-    def __init__(self, queries: dict[str, str], whole: str, raw: RawTable, table: str) -> None:
+    def __init__(
+        self, queries: dict[str, str], whole: str, raw: RawTable, table: str, optional: Sequence[str] = ()
+    ) -> None:
         """Builds the component.
 
         Args:
@@ -49,6 +52,7 @@ class DuckDBExampleGen(component.QueryBasedExampleGen):  # type: ignore[misc]
           whole: the SELECT of all splits, whose rows are counted: none may be in no split.
           raw: the raw table. Its digest and this code's digest are part of the cache key.
           table: what the queries call the raw table.
+          optional: splits that may be empty.
         """
         config = {
             "parquet": str(raw.parquet),
@@ -58,14 +62,13 @@ class DuckDBExampleGen(component.QueryBasedExampleGen):  # type: ignore[misc]
             "table": table,
             "whole": whole,
         }
-        super().__init__(**component_inputs(queries, config))
+        super().__init__(**component_inputs(queries, config, optional))
 
 
 def write_examples(parquet: Path, table: str, query: str, split: str, out: str) -> int:
     """Writes the rows of a query as tf.Examples to a gzip TFRecord file, ordered, and returns their number.
 
     Raises:
-      UserError: the query returns no row.
       TypeError: a column is of a type that BigQueryExampleGen would not take either.
       RuntimeError: not every row was written.
     """

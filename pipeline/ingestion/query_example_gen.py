@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import duckdb
@@ -33,6 +33,9 @@ BATCH_ROWS = 10_000
 EXAMPLES = "examples"
 """What the table of a split's rows is called in DuckDB."""
 
+_OPTIONAL = "optional"
+"""Key of the splits that may be empty."""
+
 
 class QueryExecutor(base_beam_executor.BaseBeamExecutor):  # type: ignore[misc]
     """Runs each split's query and writes its rows as tf.Examples.
@@ -55,6 +58,7 @@ class QueryExecutor(base_beam_executor.BaseBeamExecutor):  # type: ignore[misc]
         self._log_startup(input_dict, output_dict, exec_properties)
         queries = _queries(exec_properties)
         config = _config(exec_properties)
+        optional = config[_OPTIONAL]
         examples = artifact_utils.get_single_instance(output_dict[standard_component_specs.EXAMPLES_KEY])
         describe(examples, list(queries))
         written = {}
@@ -62,6 +66,8 @@ class QueryExecutor(base_beam_executor.BaseBeamExecutor):  # type: ignore[misc]
             folder = artifact_utils.get_split_uri([examples], split)
             fileio.makedirs(folder)
             written[split] = self.write_split(config, query, split, os.path.join(folder, FILE))
+            if not written[split] and split not in optional:
+                raise _empty(split)
         _check_complete(self.count_rows(config), sum(written.values()))
         note_counts(examples, written)
         self.write_report(config, os.path.join(examples.uri, REPORT))
@@ -79,16 +85,19 @@ class QueryExecutor(base_beam_executor.BaseBeamExecutor):  # type: ignore[misc]
         """Writes what became of the raw rows (`pipeline.ingestion.raw.RawReport`)."""
 
 
-def component_inputs(queries: Mapping[str, str], config: Mapping[str, Any]) -> dict[str, Any]:
+def component_inputs(
+    queries: Mapping[str, str], config: Mapping[str, Any], optional: Sequence[str] = ()
+) -> dict[str, Any]:
     """Returns what TFX's query-based example generators take, `input_config` and `custom_config`.
 
     Args:
       queries: split name -> SELECT.
       config: what the executor is told besides; part of the cache key.
+      optional: splits that may be empty.
     """
     splits = [example_gen_pb2.Input.Split(name=name, pattern=query) for name, query in queries.items()]
     struct = struct_pb2.Struct()
-    struct.update(config)
+    struct.update({**config, _OPTIONAL: list(optional)})
     packed = any_pb2.Any()
     packed.Pack(struct)
     return {
@@ -107,16 +116,9 @@ def write_records(connection: duckdb.DuckDBPyConnection, rows: int, split: str, 
       out: the file.
 
     Raises:
-      UserError: there is no row.
       TypeError: a column is of a type that BigQueryExampleGen would not take either.
       RuntimeError: not every row was written.
     """
-    if rows == 0:
-        raise UserError(
-            expected=f"at least one row in the split {split!r}",
-            received="none",
-            todo="bring more data, or change the split of the model's SELECT",
-        )
     written = 0
     with tf.io.TFRecordWriter(out, options="GZIP") as writer:
         for record in _records(connection):
@@ -137,6 +139,14 @@ def to_examples(batch: pa.RecordBatch) -> list[bytes]:
     encoder = example_coder.RecordBatchToExamplesEncoder()
     encoded: list[bytes] = encoder.encode(pa.RecordBatch.from_arrays(columns, names=batch.schema.names))
     return encoded
+
+
+def _empty(split: str) -> UserError:
+    return UserError(
+        expected=f"at least one row in the split {split!r}",
+        received="none",
+        todo="bring more data, or change the split of the model's SELECT",
+    )
 
 
 def _check_complete(rows: int, written: int) -> None:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict
 
 from pipeline.contract import Ask, FeatureSettings, Query, TableSettings, UserError
@@ -159,6 +160,12 @@ def feature_table(raw: RawTable, query: Query, features: FeatureSettings) -> pa.
     with open_table(raw.parquet, query.table) as connection:
         materialize(connection, render(query, features), "features")
         return connection.sql("SELECT * FROM features ORDER BY ALL").to_arrow_table()
+
+
+def subjects(table: pa.Table, query: Query) -> pa.Table:
+    """Returns the rows of a feature table that are asked about: those of all splits that are not `learnt_besides`."""
+    besides = pa.array([query.splits[split] for split in query.learnt_besides], pa.string())
+    return table.filter(pc.invert(pc.is_in(table.column(query.split_column), value_set=besides)))
 
 
 def export_features(raw: RawTable, query: Query, features: FeatureSettings, out: Path) -> int:

@@ -39,9 +39,15 @@ def table() -> Table:
         "days_since_last_purchase": since,
         "past_monetary_value": past,
         "tenure_days": tenure,
+        "revenue_30d": np.where(since < 30, past / 3, 0.0),
+        "revenue_91d": np.where(since < 91, past / 2, 0.0),
+        "revenue_182d": np.where(since < 182, past, 0.0),
+        "purchases_91d": np.where(since < 91, (purchases + 1) // 2, 0),
+        "purchases_182d": np.where(since < 182, purchases, 0),
         "customer_country": np.where(draw.random(rows) < 0.9, "United Kingdom", "France").astype(object),
         "future_monetary_value_3M": future,
         "target_monetary_value_3M": past + future,
+        "days_before_cutoff": np.where(np.arange(rows) % 4 == 3, 91, 0),
     }
 
 
@@ -57,7 +63,8 @@ def transformed(table: Table, tmp_path_factory: pytest.TempPathFactory) -> Trans
     from models.clv import features, preprocessing, serving
 
     folder = tmp_path_factory.mktemp("transformed")
-    types = serving.input_types() | {name: tf.float32 for name in features.LABELS} | {features.CUSTOMER: tf.string}
+    types = serving.input_types() | {name: tf.float32 for name in features.LABELS}
+    types |= {features.CUSTOMER: tf.string, features.BEFORE_CUTOFF: tf.int64}
     spec = {name: tf.io.FixedLenFeature([], kind) for name, kind in types.items()}
     rows = [{name: table[name][row] for name in spec} for row in range(len(table[features.PAST]))]
     raw = dataset_metadata.DatasetMetadata(schema_utils.schema_from_feature_spec(spec))
