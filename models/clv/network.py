@@ -76,10 +76,12 @@ def answers(settings: Mapping[str, Any], *, ceiling: float) -> Answers:
 
     def of_distribution(answer: Any) -> dict[str, Any]:
         found = head.unstacked(answer)
-        low, high = head.interval(features.INTERVAL, found, ceiling)
+        ends = head.interval_levels(features.INTERVAL, found)
+        levels = keras.ops.concatenate([ends, keras.ops.full_like(ends[:, :1], 0.5)], axis=1)
+        low, high, median = keras.ops.unstack(head.quantiles(levels, found, ceiling), 3, axis=1)
         return {
             features.FUTURE: keras.ops.mean(head.mean(found, ceiling), axis=1),
-            features.MEDIAN: head.quantile(0.5, found, ceiling),
+            features.MEDIAN: median,
             features.BUYS_AGAIN: keras.ops.mean(head.probability(found), axis=1),
             features.LOW: low,
             features.HIGH: high,

@@ -13,14 +13,14 @@ from models.clv import features
 from models.clv.settings import Features
 from models.clv.source import SOURCE, resolve
 from pipeline.contract import Settings, UserError
-from pipeline.ingestion.raw import RawTable, ask, feature_table, load_raw
+from pipeline.ingestion.raw import RawTable, ask, feature_table, load_raw, subjects
 from pipeline.ingestion.sql import farm_fingerprint, split_queries, to_duckdb
 
 CUTOFF = date(2011, 9, 1)
 HEADER = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n"
 
-SPLITS_WITH_FLOAT_IDS = {"TRAIN": 2638, "VALIDATE": 353, "TEST": 339}
-SPLITS_WITH_INTEGER_IDS = {"TRAIN": 2637, "VALIDATE": 347, "TEST": 346}
+SPLITS_WITH_FLOAT_IDS = {"TRAIN": 2638, "VALIDATE": 353, "TEST": 339, "EARLIER": 7249}
+SPLITS_WITH_INTEGER_IDS = {"TRAIN": 2637, "VALIDATE": 347, "TEST": 346, "EARLIER": 7155}
 """Rows by split for the two spellings of a customer id, `17850.0` and `17850`. 2,638 is the count of the
 reference lab's own BigQuery; the others are an independent reproduction with the same hash."""
 
@@ -46,6 +46,7 @@ def load_text(rows: str, folder: Path) -> RawTable:
 
 def assert_known_answers(table: pa.Table) -> None:
     """What does not depend on the spelling of the ids."""
+    table = subjects(table, SOURCE)
     total, future = table.column(features.TOTAL_LABEL), table.column(features.FUTURE_LABEL)
     assert table.num_rows == 3330
     assert pc.count_distinct(table.column(features.CUSTOMER)).as_py() == 3324
@@ -110,12 +111,18 @@ def test_a_table_worked_out_by_hand(tmp_path: Path) -> None:
         "10,a,,1,2024-02-01,50.00,bob,UK\n",
         tmp_path,
     )
-    table = feature_table(raw, SOURCE, Features(cutoff=date(2024, 1, 31), horizon_days=10))
+    table = feature_table(raw, SOURCE, Features(cutoff=date(2024, 1, 31), horizon_days=10, earlier_cutoffs=0))
 
     shared = {
         "customer_id": "ann",
         "past_monetary_value": 32.01,
         "tenure_days": 30,
+        "revenue_30d": 27.0,
+        "revenue_91d": 32.01,
+        "revenue_182d": 32.01,
+        "purchases_91d": 3,
+        "purchases_182d": 3,
+        "days_before_cutoff": 0,
         "future_monetary_value_3M": 0.75,
         "target_monetary_value_3M": 32.76,
         "customer_weight": 0.5,
@@ -133,7 +140,7 @@ def test_columns_are_the_models_features_and_types_that_bigquery_example_gen_kno
     raw = load_text("1,a,,1,2024-01-01,1.0,ann,UK\n", tmp_path)
     schema = feature_table(raw, SOURCE, Features(cutoff=date(2024, 1, 1))).schema
 
-    integers = set(features.INTEGER_INPUTS)
+    integers = {*features.INTEGER_INPUTS, features.BEFORE_CUTOFF}
     strings = {features.CUSTOMER, features.COUNTRY, features.FREQUENCY_BAND, features.SPLIT}
     expected = {*features.INPUTS, *features.LABELS, *features.BOOKKEEPING, features.SPLIT}
     assert set(schema.names) == expected
@@ -203,3 +210,45 @@ def test_a_price_beyond_arithmetic_is_the_users_to_correct(tmp_path: Path) -> No
     raw = load_text("1,a,,1,2024-01-02,1e35,ann,UK\n", tmp_path)
     with pytest.raises(UserError, match="extreme values in the raw file"):
         feature_table(raw, SOURCE, Features(cutoff=date(2024, 1, 31)))
+
+
+def test_training_customers_are_looked_at_on_earlier_days_as_well(tmp_path: Path) -> None:
+    """Horizon 30, then 20 days a step: 2024-05-02 and 2024-04-12; the next one has no horizon of data before it."""
+    known = [f"customer {i}" for i in range(40)]
+    rows = [
+        f"{i}-{day},a,,1,{day},{price},{name},UK\n"
+        for i, name in enumerate(known)
+        for day, price in (
+            ("2024-03-01", "1.00"),
+            ("2024-05-01", "2.00"),
+            ("2024-05-20", "4.00"),
+            ("2024-06-10", "8.00"),
+        )
+    ]
+    raw = load_text("".join(rows), tmp_path)
+    settings = Features(cutoff=date(2024, 6, 1), horizon_days=30, earlier_cutoffs=3, earlier_step_days=20)
+    table = feature_table(raw, SOURCE, settings).to_pylist()
+    trained = {row["customer_id"] for row in table if row["split"] == "TRAIN"}
+    earlier = [row for row in table if row["split"] == "EARLIER"]
+    assert {row["customer_id"] for row in earlier} == trained != set(known)
+    seen = {(row["days_before_cutoff"], row["past_monetary_value"], row["future_monetary_value_3M"]) for row in earlier}
+    assert seen == {(30, 3.0, 4.0), (50, 1.0, 2.0)}
+    assert {(row["days_before_cutoff"], row["future_monetary_value_3M"]) for row in table if row not in earlier} == {
+        (0, 8.0)
+    }
+    without = feature_table(raw, SOURCE, settings.model_copy(update={"earlier_cutoffs": 0}))
+    assert without.to_pylist() == [row for row in table if row not in earlier]
+
+
+def test_nothing_after_the_cutoff_is_in_an_earlier_row(tmp_path: Path) -> None:
+    """What was learnt on earlier days was known at the cut-off: later purchases change no such row."""
+    rows = "".join(f"{i},a,,{i + 1},2024-0{1 + i % 5}-15,1.0,customer {i % 30},UK\n" for i in range(150))
+    later = "".join(f"9{i},a,,50,2024-06-0{2 + i % 7},9.0,customer {i},UK\n" for i in range(30))
+    settings = Features(cutoff=date(2024, 6, 1), horizon_days=20)
+    tables = []
+    for number, text in enumerate((rows, rows + later)):
+        (tmp_path / str(number)).mkdir()
+        table = feature_table(load_text(text, tmp_path / str(number)), SOURCE, settings)
+        tables.append(table.filter(pc.equal(table.column("split"), "EARLIER")))
+    assert tables[0].num_rows > 0
+    assert tables[0].equals(tables[1])

@@ -27,6 +27,15 @@ def first(tensor: Any) -> float:
     return float(np.asarray(tensor).ravel()[0])
 
 
+def quantile(level: float, told: head.Distribution, ceiling: float = CEILING) -> float:
+    return first(head.quantiles(np.full((len(told.mu), 1), level, "float32"), told, ceiling))
+
+
+def interval(told: head.Distribution) -> Any:
+    """Low and high ends, [rows] each."""
+    return np.asarray(head.quantiles(head.interval_levels(0.8, told), told, CEILING)).T
+
+
 def test_the_mean_is_the_lognormals_times_the_probability() -> None:
     assert first(head.mean(distribution(), CEILING)) == pytest.approx(P * LOGNORMAL.mean(), rel=1e-5)
     assert first(head.probability(distribution())) == pytest.approx(P)
@@ -67,16 +76,16 @@ def test_the_likelihood_is_greatest_at_the_parameters_of_the_data() -> None:
 @pytest.mark.parametrize("level", [0.4, 0.5, 0.8, 0.9, 0.99])
 def test_a_quantile_is_that_of_the_lognormal_at_what_the_zeros_leave(level: float) -> None:
     expected = LOGNORMAL.ppf((level - (1 - P)) / P)
-    assert first(head.quantile(level, distribution(), CEILING)) == pytest.approx(expected, rel=1e-4)
-    assert first(head.cumulative(np.float32([np.log(expected)]), distribution())) == pytest.approx(level, abs=1e-5)
+    assert quantile(level, distribution()) == pytest.approx(expected, rel=1e-4)
+    assert first(head.cumulative(np.float32([[np.log(expected)]]), distribution())) == pytest.approx(level, abs=1e-5)
 
 
 def test_a_quantile_is_zero_up_to_the_zeros_and_the_least_of_the_purchases_and_at_most_the_ceiling() -> None:
     at_the_step = 1 - P + P * head.NEGLIGIBLE
-    assert first(head.quantile(at_the_step - 0.001, distribution(), CEILING)) == 0
+    assert quantile(at_the_step - 0.001, distribution()) == 0
     smallest = LOGNORMAL.ppf(head.NEGLIGIBLE)
-    assert first(head.quantile(at_the_step + 0.001, distribution(), CEILING)) == pytest.approx(smallest, rel=0.02)
-    assert first(head.quantile(0.999, distribution(), 400.0)) == pytest.approx(400.0)
+    assert quantile(at_the_step + 0.001, distribution()) == pytest.approx(smallest, rel=0.02)
+    assert quantile(0.999, distribution(), 400.0) == pytest.approx(400.0)
 
 
 def test_an_ensemble_is_the_mixture_of_its_members() -> None:
@@ -86,13 +95,13 @@ def test_an_ensemble_is_the_mixture_of_its_members() -> None:
     member = rng.integers(0, 2, 400_000)
     drawn = np.exp(rng.normal(mu[0][member], sigma[0][member])) * (rng.random(member.size) < p[0][member])
     for level in (0.5, 0.75, 0.9):
-        assert first(head.quantile(level, told, CEILING)) == pytest.approx(np.quantile(drawn, level), rel=0.02)
+        assert quantile(level, told) == pytest.approx(np.quantile(drawn, level), rel=0.02)
     assert np.mean(head.mean(told, CEILING)) == pytest.approx(drawn.mean(), rel=0.01)
 
 
 @pytest.mark.parametrize(("p", "holds"), [(0.2, 0.8), (0.6, 0.8), (0.9, 0.8), (0.95, 0.85), (0.98, 0.8), (0.9999, 0.8)])
 def test_the_interval_holds_its_mass(p: float, holds: float) -> None:
-    low, high = (first(end) for end in head.interval(0.8, distribution(p), CEILING))
+    low, high = (first(end) for end in interval(distribution(p)))
     below = 1 - p + p * LOGNORMAL.cdf(high)
     above = p * LOGNORMAL.cdf(low) + (1 - p) * (low > 0)
     assert below - above == pytest.approx(max(holds, 1 - p), abs=0.001)
@@ -100,14 +109,14 @@ def test_the_interval_holds_its_mass(p: float, holds: float) -> None:
 
 
 def test_the_interval_changes_without_a_step() -> None:
-    low, high = (np.asarray(end) for end in head.interval(0.8, distribution(np.linspace(0.85, 0.99, 800)), CEILING))
+    _, high = interval(distribution(np.linspace(0.85, 0.99, 800)))
     assert np.abs(np.diff(high) / high[1:]).max() < 0.01
 
 
 def test_raw_numbers_become_a_distribution_whose_sigma_is_bounded() -> None:
     told = head.from_raw(np.float32([[[0, 0, 0], [2, 1, 40], [-2, -1, -40]]]), 100.0)
     np.testing.assert_allclose(told.logit[0], [0, 2, -2])
-    np.testing.assert_allclose(told.mu[0], np.log(100) + [0, 1, -1], rtol=1e-6)
+    np.testing.assert_allclose(told.mu[0], np.log(100.0) + np.array([0, 1, -1]), rtol=1e-6)
     middle = (head.SMALLEST_SIGMA + head.LARGEST_SIGMA) / 2
     np.testing.assert_allclose(told.sigma[0], [middle, head.LARGEST_SIGMA, head.SMALLEST_SIGMA], rtol=1e-6)
     np.testing.assert_array_equal(head.unstacked(head.stacked(told)).mu, told.mu)

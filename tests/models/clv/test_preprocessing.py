@@ -22,9 +22,26 @@ def inputs(transformed: Any) -> dict[str, tf.Tensor]:
     return {name: tf.constant(transformed.table[name], kind) for name, kind in serving.input_types().items()}
 
 
+def known(table: Any) -> list[Any]:
+    return [table[name] for name in features.NUMERIC_INPUTS]
+
+
+def derived(table: Any) -> list[Any]:
+    """Rate, share of the last window, gap, gaps since, price: as the preprocessing describes them."""
+    past, purchases, tenure = table[features.PAST], table["n_purchases"], table["tenure_days"]
+    gap = np.where(purchases > 1, table["customer_age"] / np.maximum(purchases - 1, 1), tenure)
+    return [
+        past * 91 / np.maximum(tenure, 91),
+        table["revenue_91d"] / past,
+        gap,
+        table["days_since_last_purchase"] / (gap + 1),
+        table["avg_purchase_revenue"] / table["avg_purchase_size"],
+    ]
+
+
 def test_first_come_z_scores_of_logarithms_then_ranks(layer: Any, inputs: dict[str, tf.Tensor], table: Any) -> None:
     numeric = layer(dict(inputs))[preprocessing.NUMERIC].numpy()
-    logs = np.stack([np.log1p(table[name]) for name in features.NUMERIC_INPUTS], axis=1)
+    logs = np.stack([np.log1p(values) for values in [*known(table), *derived(table)]], axis=1)
     count = logs.shape[1]
     assert numeric.shape == (len(logs), 2 * count)
     np.testing.assert_allclose(numeric[:, :count], (logs - logs.mean(0)) / logs.std(0), atol=1e-3)

@@ -40,7 +40,8 @@ def test_names_and_types_are_those_of_the_model(schema: Any) -> None:
     assert _names(schema, "TRAINING") == everything
     assert _names(schema, "SERVING") == set(features.INPUTS)
     texts = {features.COUNTRY, features.CUSTOMER, features.FREQUENCY_BAND}
-    wanted = {name: 1 if name in texts else 2 if name in features.INTEGER_INPUTS else 3 for name in everything}
+    integers = {*features.INTEGER_INPUTS, features.BEFORE_CUTOFF}
+    wanted = {name: 1 if name in texts else 2 if name in integers else 3 for name in everything}
     assert {feature.name: feature.type for feature in schema.feature} == wanted
 
 
@@ -59,6 +60,8 @@ def test_good_examples_have_no_anomaly(examples: pd.DataFrame, schema: Any) -> N
         ("target_monetary_value_3M", float("nan")),
         ("frequency_band", "many"),
         ("customer_weight", 2.0),
+        ("purchases_91d", 92),
+        ("days_before_cutoff", 91),
     ],
 )
 def test_one_impossible_value_is_an_anomaly_of_its_feature(
