@@ -58,6 +58,9 @@ DESCRIBED = (FREQUENCY, RECENCY, AVERAGE)
 SPLIT = "split"
 TOTAL = "total_monetary_value"
 FUTURE = "future_monetary_value"
+MEDIAN, BUYS_AGAIN = "future_median", "repurchase_probability"
+LOW, HIGH = "future_p10", "future_p90"
+"""Of the future revenue too: its median, the probability that there is any, and the ends of an 80 % interval."""
 OUTPUTS = (TOTAL, FUTURE)
 """What each signature answers: past + predicted future revenue, and predicted future revenue."""
 

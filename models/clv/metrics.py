@@ -1,0 +1,28 @@
+"""How far the CLV model's intervals can be relied on."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from models.clv import features
+from models.clv.wording import HALF_A_PENNY
+from pipeline.contract import Rows
+
+INTERVAL = 0.8
+"""Share of the customers whose future revenue should lie between `features.LOW` and `features.HIGH`."""
+
+
+def interval_coverage(rows: Rows) -> float:
+    """Returns the share of customers whose future revenue lies in the predicted 80 % interval: .8 is what it promises.
+
+    The ends belong to it, and half a penny around them, since the label is a difference of two totals. Rows weigh what
+    they weigh in totals, so that a customer counts once. A lower end of 0 covers all who buy nothing: where fewer than
+    10 % may be below, nobody is, so a sound model covers somewhat more than 80 %. NaN without rows, and where the model
+    answers no interval.
+    """
+    low, high = (rows.outputs[name] for name in (features.LOW, features.HIGH))
+    total = float(np.sum(rows.weight))
+    if not total or not np.isfinite([low, high, rows.label]).all():
+        return float("nan")
+    covered = (rows.label >= low - HALF_A_PENNY) & (rows.label <= high + HALF_A_PENNY)
+    return float(np.sum(rows.weight[covered])) / total
