@@ -16,8 +16,8 @@ RESAMPLES = 2000
 LOWER, UPPER = 0.025, 0.975
 """Ends of a 95 % interval."""
 LARGE = 10_000
-"""More rows than these are dealt at random into so many groups, and groups are drawn: the mean scatters as much by
-either (groups of like size are like rows), and a resample never costs more than `LARGE` draws."""
+"""More rows than these are dealt at random into so many groups, and groups are drawn, each with all its rows: the mean
+scatters as much by either, and a resample never costs more than `LARGE` draws."""
 SEED = 20_110_901
 _DRAWS = 500_000
 """Draws at once, which bounds the memory."""
@@ -36,22 +36,23 @@ def resampled_means(columns: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.full((len(columns), RESAMPLES), np.nan)
     generator = np.random.default_rng(SEED)
     ordered = columns[:, np.lexsort(columns)]
-    units = _grouped(ordered, generator) if ordered.shape[1] > LARGE else ordered
-    means = np.empty((len(units), RESAMPLES))
+    counted = np.vstack([ordered, np.ones(ordered.shape[1])])
+    units = _grouped(counted, generator) if counted.shape[1] > LARGE else counted
+    means = np.empty((len(columns), RESAMPLES))
     size = units.shape[1]
     step = max(1, _DRAWS // size)
     for start in range(0, RESAMPLES, step):
         drawn = generator.integers(size, size=(min(step, RESAMPLES - start), size), dtype=np.int32)
         with np.errstate(all="ignore"):
-            means[:, start : start + step] = [column[drawn].mean(axis=1) for column in units]
+            *sums, rows = (column[drawn].sum(axis=1) for column in units)
+            means[:, start : start + step] = np.stack(sums) / rows
     return means
 
 
 def _grouped(columns: NDArray[np.float64], generator: np.random.Generator) -> NDArray[np.float64]:
-    """Deals rows into `LARGE` groups, and returns what each group adds to a mean of groups: its sum x groups / rows."""
-    rows = columns.shape[1]
-    group = generator.permutation(np.arange(rows) % LARGE)
-    return np.stack([np.bincount(group, weights=column) for column in columns]) * (LARGE / rows)
+    """Deals rows into `LARGE` groups, and returns the sum of each."""
+    group = generator.permutation(np.arange(columns.shape[1]) % LARGE)
+    return np.stack([np.bincount(group, weights=column) for column in columns])
 
 
 def percentile(values: NDArray[np.float64], share: float) -> float:

@@ -380,7 +380,7 @@ def test_thresholds_are_accepted_by_tfma_as_they_stand() -> None:
     tfma.utils.verify_eval_config(config)
     thresholds = tfma.metrics.metric_thresholds_from_metrics_specs(config.metrics_specs, eval_config=config)
     assert {key.name for key in thresholds} == {
-        "gini/shortfall", "gini/sliced_shortfall", "gini/loss", "spearman/shortfall",
+        "gini/shortfall", "gini/sliced_shortfall/band", "gini/loss", "spearman/shortfall",
         "bias/shortfall", "bias/loss", "ratio/shortfall", "ratio/loss",
     }  # fmt: skip
 
