@@ -1,9 +1,8 @@
 """What a CLV model must meet on the eval split; `future` is the revenue after the cut-off.
 
-How much a metric scatters by chance alone was measured on UCI Online Retail at 2011-09-01, by drawing its 353 customers
-of the eval split with replacement: in 99 of 100 draws a sound model meets each bound here, but for those that say
-otherwise. docs/gates.md has the figures. Bounds on slices are wider, since few rows scatter more. Customers with one
-purchase have a bound of their own: nearly nothing is known of them, and half of all customers are of this kind.
+On all customers a bound says what a shop needs. On slices, where few rows scatter more, it stands where chance ends:
+docs/gates.md has the figures. Customers with one purchase have bounds of their own: nearly nothing is known of them, and
+they are nearly half of all.
 """
 
 from __future__ import annotations

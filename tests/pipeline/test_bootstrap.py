@@ -72,8 +72,8 @@ def test_the_means_scatter_as_the_normal_law_says(size: int) -> None:
 def test_the_order_of_the_rows_does_not_change_a_bit(size: int) -> None:
     found = rows(size)
     order = np.random.default_rng(2).permutation(size)
-    columns = [column[order] for column in found[:4]]
-    shuffled = Rows(*columns, champion=columns[2])
+    label, prediction, naive, weight = (column[order] for column in found[:4])
+    shuffled = Rows(label, prediction, naive, weight, champion=naive)
     for metric in (metrics.mae_relative_to_naive_upper, metrics.mae_increase_lower):
         assert metric(shuffled) == metric(found) == metric(found)
 

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
-from sklearn import metrics as sklearn
+from sklearn import metrics as sklearn  # type: ignore[import-untyped]
 
 from pipeline import metrics
 from pipeline.contract import Rows
@@ -130,8 +130,8 @@ def test_gini_of_a_perfect_order_is_one_and_of_its_reverse_minus_one(found: Rows
 def test_order_of_rows_does_not_matter(found: Rows, generator: random.Random) -> None:
     order = list(range(len(found.label)))
     generator.shuffle(order)
-    columns = [column[order] for column in found[:4]]
-    shuffled = Rows(*columns, champion=columns[2])
+    label, prediction, naive, weight = (column[order] for column in found[:4])
+    shuffled = Rows(label, prediction, naive, weight, champion=naive)
     for metric in ALL:
         assert metric(shuffled) == pytest.approx(metric(found), rel=1e-6, abs=1e-6, nan_ok=True), metric.__name__
 

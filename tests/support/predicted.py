@@ -47,8 +47,8 @@ def _rows(model: Model, metric: Metric, found: Columns) -> Rows:
         return Rows(nothing, nothing, nothing, weight, found)
     known = found[metric.minus] if metric.minus else 0.0
     outputs = {name: found[name] for name in model.outputs}
-    totals = (found[name] - known for name in ("actual", "predicted", "naive"))
-    return Rows(*totals, weight, outputs=outputs)
+    actual, predicted, naive = (found[name] - known for name in ("actual", "predicted", "naive"))
+    return Rows(actual, predicted, naive, weight, outputs=outputs)
 
 
 def examples(root: Path, pipeline: str, split: str, *names: str) -> list[tuple[Any, ...]]:
