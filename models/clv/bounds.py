@@ -1,8 +1,8 @@
 """What a CLV model must meet on the eval split; `future` is the revenue after the cut-off.
 
 On all customers a bound says what a shop needs. On slices, where few rows scatter more, it stands where chance ends:
-docs/gates.md has the figures. Customers with one purchase have bounds of their own: nearly nothing is known of them, and
-they are nearly half of all.
+docs/gates.md has the figures. Customers with one purchase have bounds of their own: nearly nothing is known of them,
+and they are nearly half of all.
 """
 
 from __future__ import annotations

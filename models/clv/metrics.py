@@ -8,16 +8,15 @@ from models.clv import features
 from models.clv.wording import HALF_A_PENNY
 from pipeline.contract import Rows
 
-INTERVAL = 0.8
-"""Share of the customers whose future revenue should lie between `features.LOW` and `features.HIGH`."""
-
 
 def interval_coverage(rows: Rows) -> float:
-    """Returns the share of customers whose future revenue lies in the predicted 80 % interval: .8 is what it promises.
+    """Returns the share of customers whose future revenue lies in the predicted interval, from its 10 % to its 90 % end.
 
     The ends belong to it, and half a penny around them, since the label is a difference of two totals. Rows weigh what
-    they weigh in totals, so that a customer counts once. A lower end of 0 covers all who buy nothing: where fewer than
-    10 % may be below, nobody is, so a sound model covers somewhat more than 80 %. NaN without rows, and where the model
+    they weigh in totals, so that a customer counts once.
+
+    The interval promises to hold 80 %, and a sound one holds up to 90 % of customers who often buy nothing: where that
+    has a chance of 10 % and more, the lower end is 0, and nobody is below it. NaN without rows, and where the model
     answers no interval.
     """
     low, high = (rows.outputs[name] for name in (features.LOW, features.HIGH))
