@@ -10,7 +10,7 @@ from pipeline.contract import Rows
 
 
 def interval_coverage(rows: Rows) -> float:
-    """Returns the share of customers whose future revenue lies in the predicted interval, from its 10 % to its 90 % end.
+    """Returns the share of customers whose future revenue lies in the predicted interval, 10 to 90 %.
 
     The ends belong to it, and half a penny around them, since the label is a difference of two totals. Rows weigh what
     they weigh in totals, so that a customer counts once.
