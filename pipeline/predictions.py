@@ -37,16 +37,14 @@ def describe(features: Mapping[str, NDArray[Any]], table: Table) -> pa.Table:
       table: what was kept of the answers for the metrics.
 
     Raises:
-      ValueError: a feature has the name of one of the columns that the answers take.
+      ValueError: two columns would have one name.
     """
     answers = table.measures or {ACTUAL: table.label, PREDICTED: table.prediction, NAIVE: table.naive}
     parts: tuple[Mapping[str, NDArray[Any]], ...] = (features, answers, table.outputs)
     counts = Counter(name for part in parts for name in part)
     if shared := sorted(name for name, count in counts.items() if count > 1):
-        raise ValueError(
-            f"expected features and outputs that are named otherwise than each other and than "
-            f"{sorted(answers)}; received {shared}"
-        )
+        names = sorted(answers)
+        raise ValueError(f"expected features and outputs that are named otherwise than {names}; received {shared}")
     return pa.table({name: _column(values) for part in parts for name, values in part.items()})
 
 

@@ -278,7 +278,7 @@ def test_a_feature_with_the_name_of_an_answer(tmp_path: Path, records: str) -> N
     measured = asked.metrics.model_copy(update={"measure": f"{__name__}.measured_as_x"})
     check = refused(check_model(asked.model_copy(update={"metrics": measured})))
     assert check.metric == "answers can be measured"
-    assert "expected features that are named otherwise than ['x']; received ['x']" in check.note
+    assert "expected features and outputs that are named otherwise than ['x']; received ['x']" in check.note
 
 
 def test_signatures_that_disagree(tmp_path: Path, records: str) -> None:
