@@ -18,8 +18,8 @@ BOUNDS = {
         upper=0.99,
         slices=Range(upper=1.25),
         at={ONCE: Range(upper=1.15)},
-        reason="a model that does not beat a line of arithmetic is not worth its upkeep; on 30 rows chance alone makes "
-        "a better one a quarter worse",
+        reason="a model that does not beat a line of arithmetic is not worth its upkeep; where there are few rows, "
+        "chance alone can add a quarter to its error",
     ),
     # Bounds are inclusive, and a model that answers as the rule does has exactly 1: it must not pass.
     "future_mae_vs_naive_upper": Bound(
