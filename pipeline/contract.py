@@ -76,6 +76,7 @@ class Bound(Range):
     Attributes:
       slices: what must hold on every slice with at least `min_slice_rows` rows; None for nothing. Usually
         wider than the range on all rows, since few rows scatter more.
+      at: slice such as `frequency_band=1` -> what must hold there in the place of `slices`, from as many rows.
       worsening: by how much the metric may be worse than the champion's (0 = a tie passes, None = the
         champion is not compared), in the metric's unit. Applied to the overall slice only: a
         difference on a small slice is noise.
@@ -83,8 +84,13 @@ class Bound(Range):
     """
 
     slices: Range | None = None
+    at: dict[str, Range] = {}
     worsening: FiniteFloat | None = Field(default=None, ge=0)
     reason: Reason
+
+    def on(self, where: str) -> Range | None:
+        """Returns what must hold on a slice such as `frequency_band=1`; None for nothing."""
+        return self.at.get(where, self.slices)
 
 
 class Limit(Range):
@@ -360,6 +366,8 @@ class Rows(NamedTuple):
       naive: what the naive rule would have said.
       weight: share of a total that the row carries (two rows of one customer weigh 1/2 each).
       measures: what the model's `measure` made of each row, by name. Label, prediction and naive are [rows, 0] then.
+      outputs: what the model said besides, by name in `Model.outputs`; NaN where it does not answer that.
+      champion: what the champion predicts; None where there is none to compare with.
     """
 
     label: NDArray[Any]
@@ -367,6 +375,8 @@ class Rows(NamedTuple):
     naive: NDArray[Any]
     weight: NDArray[Any]
     measures: Mapping[str, NDArray[Any]] = {}
+    outputs: Mapping[str, NDArray[Any]] = {}
+    champion: NDArray[Any] | None = None
 
 
 class Answers(NamedTuple):
@@ -391,16 +401,19 @@ class Metric(_Plain):
     Attributes:
       name: what bounds and reports call it.
       function: dotted path of `(Rows) -> float`; `pipeline.metrics` has the generic ones.
-      minus: feature to subtract from label, prediction and naive prediction first (judging the unknown
-        part of a total), or None.
+      minus: feature to subtract from label and all predictions first (judging the unknown part of a total), or
+        None. `Rows.outputs` stay as they are.
       better: which direction an improvement has, for the comparison with the champion; `zero` for a metric
-        whose best value is 0, such as a bias.
+        whose best value is 0, such as a bias; None where neither more nor less is better, as of a coverage.
+      against_champion: it reads `Rows.champion`, so it is computed by the Evaluator alone, of the candidate, and
+        where there is a champion. Where there is none, its bound is met.
     """
 
     name: str
     function: str
     minus: str | None = None
-    better: Literal["lower", "higher", "zero"] = "lower"
+    better: Literal["lower", "higher", "zero"] | None = "lower"
+    against_champion: bool = False
 
 
 LOSSES: dict[str, Callable[[float], float]] = {"lower": float, "higher": lambda value: -value, "zero": abs}
@@ -595,6 +608,8 @@ class Model(_Plain):
       naive: dotted path of `(features, feature_settings) -> prediction`: the rule that a model must beat.
         `features` maps names to arrays of shape [rows]; so is the answer.
       naive_features: the features that `naive` and `measure` read.
+      outputs: further outputs of the signatures, [rows] each, that are kept of each row beside the prediction, for
+        metrics (`Rows.outputs`) and for people. The serving gate refuses a model that lacks one.
       measure: for answers that are no single number, dotted path of `(Answers) -> {name: [rows]}`: what is kept of each
         row for the metrics. None: label and prediction themselves.
       requests: the ways of asking besides `serving_examples`.
@@ -634,6 +649,7 @@ class Model(_Plain):
     run_fn: str
     naive: str
     naive_features: tuple[str, ...]
+    outputs: tuple[str, ...] = ()
     measure: str | None = None
     requests: tuple[Request, ...] = Field(default=(Request(signature="serving_default"),), min_length=1)
     sample_data: str
@@ -660,6 +676,13 @@ class Model(_Plain):
         unknown = set(self.settings().gates.bounds) - {metric.name for metric in self.metrics}
         if unknown:
             raise ValueError(f"bounds for metrics that model {self.name!r} does not have: {sorted(unknown)}")
+        return self
+
+    @model_validator(mode="after")
+    def _champions_answers_are_kept(self) -> Model:
+        against = [metric.name for metric in self.metrics if metric.against_champion]
+        if against and self.measure:
+            raise ValueError(f"metrics {against} read the champion's predictions, of which `measure` keeps none")
         return self
 
 

@@ -1,4 +1,4 @@
-"""Metrics of a regression, as plain functions of the rows of a slice.
+"""Metrics of a regression, as plain functions of the rows of a slice; their intervals are in `pipeline.bootstrap`.
 
 All of them ignore the order of the rows, and never warn. NaN means that the metric has no value on these rows
 (no rows, a constant, a total of zero); the model gate refuses it.
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from pipeline.bootstrap import LOWER, UPPER, percentile, resampled_means
 from pipeline.contract import Rows
 
 
@@ -48,6 +49,49 @@ def total_bias(rows: Rows) -> float:
         return _ratio(float(error), float(np.sum(rows.weight * rows.label)))
 
 
+def mae_relative_to_naive_upper(rows: Rows) -> float:
+    """Returns the upper end of the 95 % interval of the mean absolute error / the naive rule's, by paired bootstrap.
+
+    Below 1, the model beats the rule on other rows of the same kind too, and not only on these. See
+    `pipeline.bootstrap`. A model that answers as the rule does has 1. NaN without rows, and where the naive rule makes
+    no error, also in resamples.
+    """
+    errors = np.stack([_absolute(rows.prediction, rows), _absolute(rows.naive, rows)])
+    model, naive = resampled_means(errors)
+    with np.errstate(all="ignore"):
+        return percentile(model / naive, UPPER)
+
+
+def mae_increase_lower(rows: Rows) -> float:
+    """Returns the lower end of the 95 % interval of the mean absolute error - the champion's, by paired bootstrap.
+
+    In the label's unit. Above 0, the model is worse than the champion beyond what chance does to so many rows; see
+    `pipeline.bootstrap`. 0 if both answer alike. NaN without rows, and without a champion.
+    """
+    if rows.champion is None:
+        return float("nan")
+    with np.errstate(all="ignore"):
+        increase = _absolute(rows.prediction, rows) - _absolute(rows.champion, rows)
+    (means,) = resampled_means(increase[np.newaxis])
+    return percentile(means, LOWER)
+
+
+def decile_calibration_error(rows: Rows) -> float:
+    """Returns the sum over tenths of the rows, by prediction, of |predicted - actual total| / the actual total.
+
+    At least |bias|; more where high predictions are too high and low ones too low, or the other way round, which
+    leaves the bias alone. Totals are weighted. Rows of equal prediction are in one tenth, that of their mean rank, so
+    that their order does not matter. The binning is that of Hosmer and Lemeshow 1980. NaN where the total is 0.
+    """
+    if not np.isfinite(rows.prediction).all():
+        return float("nan")
+    rank = stats.rankdata(rows.prediction)
+    tenth = np.floor((rank - 0.5) / max(rank.size, 1) * 10).astype(np.int64)
+    with np.errstate(all="ignore"):
+        gaps = np.bincount(tenth, weights=rows.weight * (rows.prediction - rows.label))
+        return _ratio(float(np.sum(np.abs(gaps))), abs(float(np.sum(rows.weight * rows.label))))
+
+
 def spearman(rows: Rows) -> float:
     """Returns Spearman's rank correlation of label and prediction, -1 to 1; ties have their mean rank.
 
@@ -77,6 +121,12 @@ def _covariance_with_rank(label: NDArray[np.float64], by: NDArray[np.float64]) -
     rank = stats.rankdata(by) - (by.size + 1) / 2
     with np.errstate(all="ignore"):
         return float(np.sum((label - np.mean(label)) * rank))
+
+
+def _absolute(prediction: NDArray[np.float64], rows: Rows) -> NDArray[np.float64]:
+    with np.errstate(all="ignore"):
+        errors: NDArray[np.float64] = np.abs(prediction - rows.label)
+    return errors
 
 
 def _constant(values: NDArray[np.float64]) -> bool:

@@ -15,11 +15,11 @@ from google.protobuf.wrappers_pb2 import DoubleValue
 from tensorflow_model_analysis.proto import config_pb2
 from tensorflow_model_analysis.writers import eval_config_writer
 
-from pipeline.contract import Bound, Metric, Model, Settings, UserError
+from pipeline.contract import Bound, Metric, Model, Range, Settings, UserError
 from pipeline.fingerprint import digest_code
 from pipeline.row_metrics import NAME, RowMetrics
 from pipeline.serving_check import EXAMPLES
-from pipeline.slice_metrics import LOSS, ROWS, SHORTFALL, SLICED_SHORTFALL, RowMetricsConfig
+from pipeline.slice_metrics import LOSS, ROWS, SHORTFALL, RowMetricsConfig, sliced_shortfall
 from pipeline.verdict import CANDIDATE, CHAMPION, OVERALL, Check, bound_text, finite_or_none, number, value_or_text
 
 # --- the question --------------------------------------------------------------------------------
@@ -51,9 +51,11 @@ def row_metrics_config(model: Model, settings: Settings) -> RowMetricsConfig:
         bounds=settings.gates.bounds,
         naive=model.naive,
         naive_features=model.naive_features,
+        outputs=model.outputs,
         measure=model.measure,
         feature_settings=settings.features.model_dump(mode="json"),
         weight=model.weight,
+        slices=model.slices,
         min_slice_rows=settings.gates.min_slice_rows,
         code=_code(model),
     )
@@ -99,11 +101,10 @@ def _thresholds(metric: str, bound: Bound, model: Model) -> Iterator[tuple[str, 
     met = config_pb2.MetricThreshold(value_threshold=config_pb2.GenericValueThreshold(upper_bound=DoubleValue(value=0)))
     overall = [config_pb2.SlicingSpec()]
     yield metric + SHORTFALL, config_pb2.PerSliceMetricThreshold(slicing_specs=overall, threshold=met)
-    if bound.slices and model.slices:
-        yield (
-            metric + SLICED_SHORTFALL,
-            config_pb2.PerSliceMetricThreshold(slicing_specs=_slices(model), threshold=met),
-        )
+    if bound.slices or bound.at:
+        for feature, slices in zip(model.slices, _slices(model), strict=True):
+            threshold = config_pb2.PerSliceMetricThreshold(slicing_specs=[slices], threshold=met)
+            yield sliced_shortfall(metric, feature), threshold
     if bound.worsening is not None:
         change = config_pb2.MetricThreshold(change_threshold=_at_most(bound.worsening))
         yield metric + LOSS, config_pb2.PerSliceMetricThreshold(slicing_specs=overall, threshold=change)
@@ -127,7 +128,7 @@ def metric_values(evaluation_uri: str) -> dict[str, dict[str, dict[str, float | 
     Args:
       evaluation_uri: folder that the Evaluator wrote.
     """
-    names = [ROWS, *(metric.name for metric in _config(evaluation_uri).metrics)]
+    names = {ROWS: False, **{metric.name: metric.against_champion for metric in _config(evaluation_uri).metrics}}
     found = {CANDIDATE: _values(evaluation_uri), CHAMPION: _values(evaluation_uri, tfma.BASELINE_KEY)}
     return {
         who: {where: _named(values, names) for where, values in slices.items()}
@@ -136,9 +137,13 @@ def metric_values(evaluation_uri: str) -> dict[str, dict[str, dict[str, float | 
     }
 
 
-def _named(values: dict[str, float], names: list[str]) -> dict[str, float | None]:
-    """The values of these names; TFMA leaves out of a slice what it could not measure there."""
-    return {name: finite_or_none(values.get(name, math.nan)) for name in names}
+def _named(values: dict[str, float], names: dict[str, bool]) -> dict[str, float | None]:
+    """The values of these names, without those against a champion where they were not measured.
+
+    TFMA leaves out of a slice what it could not measure there.
+    """
+    known = [name for name, against_champion in names.items() if not against_champion or name in values]
+    return {name: finite_or_none(values.get(name, math.nan)) for name in known}
 
 
 def read_checks(evaluation_uri: str) -> list[Check]:
@@ -168,14 +173,19 @@ def _checks(config: RowMetricsConfig, metric: Metric, candidate: _BySlice, champ
     if bound is None:
         return
     for where in sorted(candidate, key=lambda name: (name != OVERALL, name)):
-        if where == OVERALL or bound.slices:
-            yield _bound_check(metric.name, where, bound, candidate[where], config.min_slice_rows)
+        held = bound if where == OVERALL else bound.on(where)
+        if metric.against_champion and metric.name not in candidate[where]:
+            if where == OVERALL:
+                yield _not_compared(metric.name, bound, exists=bool(champion))
+        elif held:
+            yield _bound_check(metric.name, where, held, bound.reason, candidate[where], config.min_slice_rows)
     if bound.worsening is not None and champion:
         yield _champion_check(metric, bound.worsening, candidate[OVERALL], champion[OVERALL])
 
 
-def _bound_check(metric: str, where: str, bound: Bound, found: dict[str, float], min_rows: int) -> Check:
-    missed = found[metric + (SHORTFALL if where == OVERALL else SLICED_SHORTFALL)]
+def _bound_check(metric: str, where: str, bound: Range, reason: str, found: dict[str, float], min_rows: int) -> Check:
+    feature = where.partition("=")[0]
+    missed = found[metric + SHORTFALL if where == OVERALL else sliced_shortfall(metric, feature)]
     small = where != OVERALL and found[ROWS] < min_rows
     passed = missed <= 0
     note = f"only {number(found[ROWS])} rows, bounds hold from {min_rows}" if small else ""
@@ -183,13 +193,21 @@ def _bound_check(metric: str, where: str, bound: Bound, found: dict[str, float],
         gate="model",
         metric=metric,
         slice=where,
-        bound=bound_text(bound if where == OVERALL or not bound.slices else bound.slices),
+        bound=bound_text(bound),
         value=value_or_text(found[metric]),
         shortfall=finite_or_none(missed) if not passed else None,
         passed=passed,
-        note=note if passed else bound.reason,
+        note=note if passed else reason,
         binding=not small,
     )
+
+
+def _not_compared(metric: str, bound: Range, *, exists: bool) -> Check:
+    """A metric against a champion was not computed: there is nothing to compare with, and so none to refuse."""
+    note = (
+        "the champion answers no finite number on some rows" if exists else "there is no champion to compare with yet"
+    )
+    return Check(gate="model", metric=metric, bound=bound_text(bound), value="not measured", passed=True, note=note)
 
 
 def _champion_check(metric: Metric, worsening: float, found: dict[str, float], champion: dict[str, float]) -> Check:
@@ -209,7 +227,7 @@ def _champion_bound(metric: Metric, worsening: float, champion: float) -> str:
     other = f"the champion's {number(value_or_text(champion))}"
     if worsening == 0:
         return f"no worse than {other}"
-    way = {"lower": "above", "higher": "below", "zero": "further from 0 than"}[metric.better]
+    way = {"lower": "above", "higher": "below", "zero": "further from 0 than"}[metric.better or "lower"]
     return f"at most {number(worsening)} {way} {other}"
 
 

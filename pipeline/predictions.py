@@ -4,13 +4,15 @@ A row of the split is a row of the file, in the split's order. Its columns, in t
 
 - the features that say which row it is (`Model.key`), those that it is sliced by, and those that the metrics read
   besides (a weight, the known part of a total);
-- `actual`, `predicted` and `naive`; or, where an answer is no single number, what `Model.measure` keeps of it.
+- `actual`, `predicted` and `naive`; or, where an answer is no single number, what `Model.measure` keeps of it;
+- what the model answers besides, `Model.outputs`.
 
 So every metric of the run can be computed again from its file, on any part of the rows. Imports no TensorFlow.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -35,12 +37,15 @@ def describe(features: Mapping[str, NDArray[Any]], table: Table) -> pa.Table:
       table: what was kept of the answers for the metrics.
 
     Raises:
-      ValueError: a feature has the name of one of the columns that the answers take.
+      ValueError: two columns would have one name.
     """
     answers = table.measures or {ACTUAL: table.label, PREDICTED: table.prediction, NAIVE: table.naive}
-    if shared := sorted(features.keys() & answers.keys()):
-        raise ValueError(f"expected features that are named otherwise than {sorted(answers)}; received {shared}")
-    return pa.table({name: _column(values) for name, values in {**features, **answers}.items()})
+    parts: tuple[Mapping[str, NDArray[Any]], ...] = (features, answers, table.outputs)
+    counts = Counter(name for part in parts for name in part)
+    if shared := sorted(name for name, count in counts.items() if count > 1):
+        names = sorted(answers)
+        raise ValueError(f"expected features and outputs that are named otherwise than {names}; received {shared}")
+    return pa.table({name: _column(values) for part in parts for name, values in part.items()})
 
 
 def write(batches: Sequence[pa.Table], path: Path) -> pa.Table:

@@ -6,7 +6,7 @@ Beam combiner collects the few columns that the metrics read, and `pipeline.slic
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 import apache_beam as beam
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tensorflow_model_analysis.metrics import metric_types, metric_util
 
-from pipeline.slice_metrics import RowMetricsConfig, Table, concatenate, evaluate, tabulate
+from pipeline.slice_metrics import RowMetricsConfig, Table, chosen, concatenate, evaluate, tabulate
 
 NAME = "row_metrics"
 
@@ -58,15 +58,40 @@ class _Tabulate(metric_types.Preprocessor):
     def __init__(self, config: RowMetricsConfig, eval_config: Any, model_name: str) -> None:
         super().__init__(name=f"{NAME}/{model_name}")
         self._config, self._eval_config, self._model_name = config, eval_config, model_name
+        compared = any(metric.against_champion for metric in config.metrics)
+        self._champion = _champion(eval_config, model_name) if compared else None
 
     def process(self, extracts: dict[str, Any]) -> Iterator[Table]:
         """Yields the table of one row. With a champion, its prediction is a dict by model: TFMA picks ours."""
         row = metric_util.to_standard_metric_inputs(extracts, include_any_feature=True)
-        (ours,) = metric_util.to_label_prediction_example_weight(
-            row, self._eval_config, model_name=self._model_name, flatten=False, squeeze=False
-        )
+        label, prediction = self._answer(row, self._model_name)
         features = {name: _entry(name, row.features.get(name, ())) for name in self._config.features()}
-        yield tabulate(self._config, _entry("label", ours[0]), _entry("prediction", ours[1]), features)
+        champion = self._answer(row, self._champion)[1] if self._champion else None
+        yield tabulate(self._config, label, prediction, features, self._further(row), champion)
+
+    def _answer(self, row: Any, model_name: str) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Label and prediction of a model."""
+        (found,) = metric_util.to_label_prediction_example_weight(
+            row, self._eval_config, model_name=model_name, flatten=False, squeeze=False
+        )
+        return _entry("label", found[0]), _entry("prediction", found[1])
+
+    def _further(self, row: Any) -> dict[str, NDArray[Any]]:
+        """The further outputs that the model answers: a champion of an earlier version may lack some.
+
+        A model with one output answers the number itself, and no dict.
+        """
+        found = row.predictions
+        if isinstance(found, Mapping) and self._model_name in found:
+            found = found[self._model_name]
+        answered = {name: found[name] for name in self._config.outputs if isinstance(found, Mapping) and name in found}
+        return {name: _entry(name, value) for name, value in answered.items() if np.size(value) == 1}
+
+
+def _champion(eval_config: Any, model_name: str) -> str | None:
+    """Name of the model that another one is compared with, if there is one."""
+    names = [spec.name for spec in eval_config.model_specs if spec.is_baseline] if eval_config else []
+    return next((name for name in names if name != model_name), None)
 
 
 _Chunks: TypeAlias = list[Table]
@@ -111,9 +136,6 @@ def _entry(name: str, value: Any) -> NDArray[Any]:
 def _sorted(table: Table) -> Table:
     """Puts the rows in one order, so that sums are the same to the last bit however Beam merged them."""
     columns = [table.label, table.prediction, table.naive, *table.features.values(), *table.measures.values()]
+    columns += [*table.outputs.values(), *([] if table.champion is None else [table.champion])]
     numbers = [values for values in columns if values.dtype.kind == "f" and values.ndim == 1]
-    if not numbers:
-        return table
-    order = np.lexsort(numbers)
-    features, measures = ({k: v[order] for k, v in part.items()} for part in (table.features, table.measures))
-    return Table(table.label[order], table.prediction[order], table.naive[order], features, measures)
+    return chosen(table, np.lexsort(numbers)) if numbers else table

@@ -318,9 +318,10 @@ def _no_error(spec: Spec, metric: str, note: str = "") -> Check:
 
 
 def _not_finite(spec: Spec, served: Answer) -> int:
-    """Counts answers that are no finite numbers; the output that is judged must be among them."""
-    if spec.prediction not in served:
-        raise Refused(_no_error(spec, f"answers {spec.prediction}", f"there are only {sorted(served)}"))
+    """Counts answers that are no finite numbers; the outputs that are judged and kept must be among them."""
+    for name in (spec.prediction, *spec.metrics.outputs):
+        if name not in served:
+            raise Refused(_no_error(spec, f"answers {name}", f"there are only {sorted(served)}"))
     return sum(int((~np.isfinite(answer)).sum()) for answer in served.values() if answer.dtype.kind == "f")
 
 
@@ -337,7 +338,8 @@ def _difference(answer: NDArray[Any], other: NDArray[Any] | None) -> float:
 def _keep(spec: Spec, split: str, batch: _Batch, served: Answer) -> _Kept:
     features = {name: _numbers(batch.columns[name]) for name in spec.metrics.features()}
     label, prediction = _numbers(batch.columns[spec.label]), _numbers(served[spec.prediction])
-    table = tabulate(spec.metrics, label, prediction, features)
+    outputs = {name: _numbers(served[name]) for name in spec.metrics.outputs}
+    table = tabulate(spec.metrics, label, prediction, features, outputs)
     naive = None if split in spec.sampled else tabulate_naive(spec.metrics, label, features, table)
     return _Kept(table, naive, predictions.describe({name: batch.columns[name] for name in spec.described}, table))
 

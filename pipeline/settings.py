@@ -6,6 +6,7 @@ Everything is validated once, here, against the model's own pydantic classes.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,12 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from pipeline.contract import Model, Query, Settings, TableSettings, UserError
+from pipeline.contract import Bound, Metric, Model, Query, Settings, TableSettings, UserError
 from pipeline.ingestion.mapping import map_columns
 
 PARTS = ("data", "features", "training", "gates")
+_OF_A_SLICE = re.compile(r"([^=]*bounds\.[^.=]+\.at)\.([^.=]+=[^=]*)\.(lower|upper)=(.*)")
+"""`bounds.METRIC.at.FEATURE=VALUE.upper=1`: the name of a slice has an equals sign of its own."""
 
 
 def make_settings(model: Model, *layers: Mapping[str, Any]) -> Settings:
@@ -88,7 +91,12 @@ def read_assignments(model: Model, assignments: Iterable[str]) -> dict[str, Any]
         key, equals, value = assignment.partition("=")
         if not equals:
             raise UserError(expected="--set key=value", received=repr(assignment), todo="add the value")
-        layer = _merge(layer, _nest(_full_key(model, key.strip()).split("."), _parse(value)))
+        if sliced := _OF_A_SLICE.fullmatch(assignment):
+            key, where, end, value = sliced.groups()
+            steps = [*_full_key(model, key.strip()).split("."), where, end]
+        else:
+            steps = _full_key(model, key.strip()).split(".")
+        layer = _merge(layer, _nest(steps, _parse(value)))
     return layer
 
 
@@ -194,6 +202,28 @@ def _check_bounds(model: Model, settings: Settings) -> None:
             expected=f"bounds of the metrics {', '.join(names)}",
             received=", ".join(unknown),
             todo="correct gates.bounds, or add the metric to the model",
+        )
+    for metric in model.metrics:
+        if bound := settings.gates.bounds.get(metric.name):
+            _check_bound(model, metric, bound)
+
+
+def _check_bound(model: Model, metric: Metric, bound: Bound) -> None:
+    for where in bound.at:
+        feature, equals, _ = where.partition("=")
+        if not equals or feature not in model.slices:
+            raise UserError(
+                expected=f"slices in gates.bounds.{metric.name}.at, such as "
+                f"{' or '.join(f'{feature}=…' for feature in model.slices) or 'none, since the model has no slices'}",
+                received=repr(where),
+                todo="correct the name of the slice, or add its feature to the model's slices",
+            )
+    if bound.worsening is not None and (metric.against_champion or metric.better is None):
+        why = "compares with the champion by itself" if metric.against_champion else "has no better direction"
+        raise UserError(
+            expected=f"no gates.bounds.{metric.name}.worsening, since {metric.name} {why}",
+            received=f"{bound.worsening:g}",
+            todo="bound it with lower and upper",
         )
 
 

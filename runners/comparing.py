@@ -174,7 +174,7 @@ def _better(first: RunResult, second: RunResult) -> dict[str, str]:
 
 
 def _directions(model: Model) -> dict[str, str]:
-    return {metric.name: metric.better for metric in model.metrics}
+    return {metric.name: metric.better for metric in model.metrics if metric.better}
 
 
 def _data(result: RunResult) -> dict[str, Plain]:

@@ -34,7 +34,7 @@ from pipeline.push.executor import NEW, AtomicPushExecutor
 from pipeline.push.history import choice_or_none
 from pipeline.serving_gate import read_metrics
 from pipeline.settings import get
-from pipeline.verdict import Check
+from pipeline.verdict import CHAMPION, Check
 from runners.beam import BEAM_ARGS
 from runners.dag_runner import NodeFailed, ObservedDagRunner
 from runners.events import ENDED, NodeEvent, Observer
@@ -61,7 +61,8 @@ def execute(run: Run, start: RunResult, observe: Observer) -> RunResult:
     held = versions(run.destination)
     runner = ObservedDagRunner(run_id=run.run_id, observe=note)
     error = _run(runner, run, held)
-    if any(bound.worsening is not None for bound in run.settings.gates.bounds.values()):
+    slices = _slices(runner.outputs)
+    if _compares(run) and CHAMPION not in slices:
         checks += _unknown_champion(run, held, checks)
     pushed = _pushed(runner.outputs)
     outcome = "failed" if error else _outcome(checks, pushed, nodes)
@@ -73,7 +74,7 @@ def execute(run: Run, start: RunResult, observe: Observer) -> RunResult:
             "planned": planned,
             "checks": checks,
             "metrics": _metrics(runner.outputs),
-            "slices": _slices(runner.outputs),
+            "slices": slices,
             "champion": _champion(runner.outputs),
             "predictions": _predictions(run, runner.outputs),
             "pushed": pushed.custom_properties["pushed_destination"].string_value if pushed else None,
@@ -185,10 +186,17 @@ def _checks_of(node: str, outputs: Outputs) -> list[Check]:
     return read_checks(str(_folder(outputs, node, "evaluation"))) if node == "Evaluator" else []
 
 
+def _compares(run: Run) -> bool:
+    """Whether a bound says how a model has to stand to the champion."""
+    bounds = run.settings.gates.bounds
+    against = {metric.name for metric in run.model.metrics if metric.against_champion}
+    return bool(against & bounds.keys()) or any(bound.worsening is not None for bound in bounds.values())
+
+
 def _unknown_champion(run: Run, held: list[Version], checks: list[Check]) -> list[Check]:
     """Says so where a destination holds a version that this root's metadata knows nothing of: nothing was compared."""
     judged = [check for check in checks if check.gate == "model"]
-    if not held or not judged or any("champion" in check.bound for check in judged):
+    if not held or not judged:
         return []
     choice = choice_or_none(run.destination, held)
     number = choice.version if choice else held[-1].number

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from pipeline.contract import LOSSES, Model, Range, UserError
 from pipeline.settings import on_line
-from pipeline.verdict import JUDGED_SPLIT, OVERALL, Check, bound_text, number
+from pipeline.verdict import CANDIDATE, JUDGED_SPLIT, OVERALL, Check, bound_text, number
 from runners.local import is_held
 from runners.records import records
 from runners.run import REPORT, RunResult
@@ -129,7 +129,9 @@ def best(values: Iterable[float | None], better: str | None) -> float | None:
 
 def bounded(result: RunResult) -> dict[str, float | None]:
     """Returns the metrics of the eval split that have bounds; none where nothing was measured."""
-    measured = result.metrics.get(JUDGED_SPLIT, {})
+    # The Evaluator alone knows the metrics against a champion.
+    judged = result.slices.get(CANDIDATE, {}).get(OVERALL, {})
+    measured = {**judged, **result.metrics.get(JUDGED_SPLIT, {})}
     return {name: measured[name] for name in bounds(result) if name in measured}
 
 

@@ -31,9 +31,25 @@ MODEL = Model(
         Metric(name="rmse", function="pipeline.metrics.rmse"),
         # Two thirds of a total are known at the cut-off: what is judged is the part that is not.
         Metric(name="future_mae_vs_naive", function="pipeline.metrics.mae_relative_to_naive", minus=features.PAST),
+        Metric(
+            name="future_mae_vs_naive_upper",
+            function="pipeline.metrics.mae_relative_to_naive_upper",
+            minus=features.PAST,
+        ),
+        Metric(
+            name="future_mae_increase",
+            function="pipeline.metrics.mae_increase_lower",
+            minus=features.PAST,
+            against_champion=True,
+        ),
         Metric(name="future_bias", function="pipeline.metrics.total_bias", minus=features.PAST, better="zero"),
         Metric(name="future_spearman", function="pipeline.metrics.spearman", minus=features.PAST, better="higher"),
         Metric(name="future_gini", function="pipeline.metrics.normalized_gini", minus=features.PAST, better="higher"),
+        Metric(
+            name="future_calibration_error",
+            function="pipeline.metrics.decile_calibration_error",
+            minus=features.PAST,
+        ),
     ),
     slices=(features.FREQUENCY_BAND,),
     settings=ClvSettings,

@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from models.clv.bounds import BOUNDS
 from models.clv.training_settings import Training
 from pipeline.contract import (
     Bound,
@@ -14,7 +15,6 @@ from pipeline.contract import (
     FeatureSettings,
     GateSettings,
     Limit,
-    Range,
     Settings,
     TableSettings,
 )
@@ -57,26 +57,7 @@ class Features(FeatureSettings):
 class Gates(GateSettings):
     """Bounds that a CLV model must meet on the eval split; `future` is the revenue after the cut-off."""
 
-    bounds: dict[str, Bound] = {
-        "future_mae_vs_naive": Bound(
-            upper=0.99,
-            slices=Range(upper=1.25),
-            worsening=0.05,
-            reason="a model that does not beat a line of arithmetic is not worth its upkeep",
-        ),
-        "future_bias": Bound(
-            lower=-0.25,
-            upper=0.25,
-            reason="a shop plans with the sum of the predictions: a total that is off by a quarter misleads it",
-        ),
-        "future_spearman": Bound(
-            lower=0.35, reason="the list is used from the top down: its order must tell good customers from bad"
-        ),
-        "future_gini": Bound(
-            lower=0.5, reason="the customers at the top of the list must bring well over their share of the revenue"
-        ),
-    }
-
+    bounds: dict[str, Bound] = BOUNDS
     drift: Distances = Distances(
         categorical=Limit(
             upper=0.08, reason="half a year moved no country's share by more than .01 in UCI Online Retail"

@@ -189,10 +189,16 @@ def _bound(manifest: Manifest, name: str, told: Mapping[str, Any]) -> list[str]:
         _code(name),
         _text(bound_text(bound)),
         _number(_splits(manifest).get(JUDGED_SPLIT, {}).get(name)),
-        _text(bound_text(bound.slices)) if bound.slices else "-",
+        _text(_sliced(bound)),
         "-" if bound.worsening is None else f"at most {_number(bound.worsening)} worse",
         _text(bound.reason),
     ]
+
+
+def _sliced(bound: Bound) -> str:
+    """What holds on slices: on each, and then on those that have a bound of their own."""
+    each = [bound_text(bound.slices)] if bound.slices else []
+    return "; ".join([*each, *(f"{where}: {bound_text(held)}" for where, held in bound.at.items())]) or "-"
 
 
 def _first(found: Iterable[Mapping[str, Any]]) -> Iterable[str]:

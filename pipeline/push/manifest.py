@@ -142,7 +142,7 @@ def say(model: Model, *, generated: bool) -> Said:
         use=model.about.use if model.about else "",
         limits=model.about.limits if model.about else (),
         naive=model.naive,
-        better={metric.name: metric.better for metric in model.metrics},
+        better={metric.name: metric.better for metric in model.metrics if metric.better},
         dataset=model.dataset.model_dump(include=public) if model.dataset else {},
         generated=generated,
     )

@@ -97,7 +97,8 @@ def _plain(facts: Facts, check: Check, naive: float | None) -> Bullet:
 def _range(bound: Mapping[str, Any], bullet: Bullet, facts: Facts) -> Range:
     """What passes, as data: on all rows, on a slice, or so much worse than the champion."""
     if not bullet.against:
-        found = bound if bullet.where == OVERALL or not bound.get("slices") else bound["slices"]
+        sliced = bound.get("at", {}).get(bullet.where) or bound.get("slices")
+        found = bound if bullet.where == OVERALL or not sliced else sliced
         return Range(lower=found.get("lower"), upper=found.get("upper"))
     metric = next((metric for metric in facts.model.metrics if metric.name == bullet.check.metric), None)
     if metric is None or bullet.champion is None or bound.get("worsening") is None:
@@ -154,7 +155,7 @@ def _closeness(check: Check, low: float, high: float) -> str:
     if check.shortfall is not None:
         return f"by {figure(check.shortfall)}"
     if isinstance(check.value, str):
-        return "a metric without a value is refused"
+        return "" if check.passed else "a metric without a value is refused"
     room = min(check.value - low, high - check.value)
     return f"{figure(room)} to spare" if math.isfinite(room) and check.passed else ""
 

@@ -63,7 +63,9 @@ def measured(facts: Facts, split: str) -> dict[str, Values]:
         rivals: dict[str, Values | None] = {CANDIDATE: facts.result.metrics.get(split), CHAMPION: champion}
     else:
         rules = {name: _metrics(facts, table, answers) for name, answers in _rules(facts, table).items()}
-        candidate, naive = (_metrics(facts, table, _column(table, name)) for name in (PREDICTED, NAIVE))
+        outputs = {name: _column(table, name) for name in facts.model.outputs if name in table.column_names}
+        candidate = _metrics(facts, table, _column(table, PREDICTED), outputs)
+        naive = _metrics(facts, table, _column(table, NAIVE))
         rivals = {CANDIDATE: candidate, CHAMPION: champion, NAIVE_RULE: naive, **rules}
     return {name: values for name, values in rivals.items() if values}
 
@@ -101,8 +103,13 @@ def _rules(facts: Facts, table: pa.Table) -> dict[str, NDArray[np.float64]]:
     return found
 
 
-def _metrics(facts: Facts, table: pa.Table, answers: NDArray[np.float64]) -> Values:
-    """The contract's metrics, as the gates compute them, of any answers to the rows."""
+def _metrics(
+    facts: Facts,
+    table: pa.Table,
+    answers: NDArray[np.float64],
+    outputs: Mapping[str, NDArray[np.float64]] | None = None,
+) -> Values:
+    """The contract's metrics, as the gates compute them, of any answers to the rows; rules have no further outputs."""
     columns = {name: _column(table, name) for name in table.column_names}
     config = RowMetricsConfig(
         metrics=facts.model.metrics,
@@ -114,7 +121,10 @@ def _metrics(facts: Facts, table: pa.Table, answers: NDArray[np.float64]) -> Val
         min_slice_rows=1,
         code="",
     )
-    values = evaluate(config, Table(columns[ACTUAL], answers, columns[NAIVE], columns, {}))
+    nothing = dict.fromkeys(facts.model.outputs, np.full(len(answers), np.nan))
+    values = evaluate(
+        config, Table(columns[ACTUAL], answers, columns[NAIVE], columns, {}, nothing | dict(outputs or {}))
+    )
     return {name: finite_or_none(value) for name, value in values.items()}
 
 
@@ -126,17 +136,18 @@ def _column(table: pa.Table, name: str) -> NDArray[np.float64]:
 def _contest(facts: Facts, split: str, rivals: Mapping[str, Values]) -> Contest | None:
     if CANDIDATE not in rivals:
         return None
-    lines = tuple(_line(facts, metric, list(rivals.values())) for metric in facts.model.metrics)
+    metrics = [metric for metric in facts.model.metrics if not metric.against_champion]
+    lines = tuple(_line(facts, metric, list(rivals.values())) for metric in metrics)
     says = _winners(list(rivals), lines) if len(rivals) > 1 else ""
     return Contest(split, SPLITS[split], rivals[CANDIDATE].get("rows"), tuple(rivals), lines, says)
 
 
 def _line(facts: Facts, metric: Metric, rivals: list[Values]) -> Line:
     values = tuple(one.get(metric.name) for one in rivals)
-    losses = [loss(metric, value) for value in values if value is not None]
+    losses = [loss(metric, value) for value in values if value is not None and metric.better]
     least = min(losses) if len(losses) > 1 else None
     best = tuple(value is not None and loss(metric, value) == least for value in values)
-    return Line(metric.name, meaning(facts.model, metric.name), WAYS[metric.better], values, best)
+    return Line(metric.name, meaning(facts.model, metric.name), WAYS.get(metric.better or "", "neither"), values, best)
 
 
 def _winners(rivals: list[str], lines: tuple[Line, ...]) -> str:

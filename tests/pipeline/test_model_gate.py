@@ -18,7 +18,18 @@ from remote_artifacts import upload
 from tfx.components.evaluator import executor
 from tfx.types import standard_artifacts
 
-from pipeline.contract import Bound, FeatureSettings, GateSettings, Metric, Model, Query, Range, Settings, UserError
+from pipeline.contract import (
+    Bound,
+    FeatureSettings,
+    GateSettings,
+    Metric,
+    Model,
+    Query,
+    Range,
+    Rows,
+    Settings,
+    UserError,
+)
 from pipeline.model_gate import eval_config, metric_values, read_checks
 from pipeline.verdict import Check, bound_text, sentence
 from runners.beam import BEAM_ARGS
@@ -116,6 +127,42 @@ def good(x: Any, _: Any) -> Any:
     return 2 * x
 
 
+def bold(x: Any, _: Any) -> Any:
+    """Ten per cent too high."""
+    return 2.2 * x
+
+
+ANSWERS_HIGH = (bold,)
+"""The models that answer, as a further output, what should rarely be exceeded."""
+
+
+def share_below(rows: Rows) -> float:
+    """Share of the labels below that output, which knows no past."""
+    return float(np.mean(rows.label < rows.outputs["high"])) if np.isfinite(rows.outputs["high"]).all() else math.nan
+
+
+FURTHER = TINY.model_copy(
+    update={
+        "outputs": ("high",),
+        "metrics": (
+            Metric(name="below", function=f"{__name__}.share_below", minus="past", better=None),
+            Metric(name="worse", function="pipeline.metrics.mae_increase_lower", minus="past", against_champion=True),
+            Metric(name="bias", function="pipeline.metrics.total_bias", minus="past", better="zero"),
+        ),
+    }
+)
+FURTHER_BOUNDS = TinySettings(
+    gates=TinyGates(
+        bounds={
+            "below": Bound(lower=0.5, reason=WHY),
+            "worse": Bound(upper=0, reason=WHY),
+            "bias": Bound(upper=0.2, slices=Range(upper=0.2), at={"band=10+": Range(upper=0.05)}, reason=WHY),
+        }
+    )
+)
+"""Bounds on a further output, against the champion, and on a single slice."""
+
+
 def save_model(folder: Path, future: Future) -> str:
     """Writes a SavedModel that predicts past + future(x, band)."""
 
@@ -126,7 +173,8 @@ def save_model(folder: Path, future: Future) -> str:
             spec["band"] = tf.io.FixedLenFeature([], tf.string)
             parsed = tf.io.parse_example(examples, spec)
             value = future(parsed["x"], parsed["band"])
-            return {"total": parsed["past"] + value, "future": value}
+            further = {"high": value + 1} if future in ANSWERS_HIGH else {}
+            return {"total": parsed["past"] + value, "future": value, **further}
 
     module = Tiny()
     tf.saved_model.save(module, str(folder / "Format-Serving"), {"serving_examples": module.serving_examples})
@@ -153,7 +201,12 @@ class Judge:
         self.folder, self.runs = folder, 0
 
     def __call__(
-        self, future: Future, rows: list[Row], champion: Future | None = None, settings: Settings | None = None
+        self,
+        future: Future,
+        rows: list[Row],
+        champion: Future | None = None,
+        settings: Settings | None = None,
+        model: Model = TINY,
     ) -> Judged:
         self.runs += 1
         here = self.folder / str(self.runs)
@@ -161,9 +214,9 @@ class Judge:
         inputs["schema"] = [self._schema(here)]
         if champion:
             inputs["baseline_model"] = [self._model(here / "champion", champion)]
-        return self._run(here, inputs, settings or TinySettings())
+        return self._run(here, inputs, settings or TinySettings(), model)
 
-    def _run(self, here: Path, inputs: dict[str, Any], settings: Settings) -> Judged:
+    def _run(self, here: Path, inputs: dict[str, Any], settings: Settings, model: Model) -> Judged:
         evaluation, blessing = standard_artifacts.ModelEvaluation(), standard_artifacts.ModelBlessing()
         evaluation.uri, blessing.uri = str(here / "evaluation"), str(here / "blessing")
         context = executor.Executor.Context(beam_pipeline_args=list(BEAM_ARGS), tmp_dir=str(here / "tmp"))
@@ -171,7 +224,7 @@ class Judge:
             inputs,
             {"evaluation": [evaluation], "blessing": [blessing]},
             {
-                "eval_config": json_format.MessageToJson(eval_config(TINY, settings)),
+                "eval_config": json_format.MessageToJson(eval_config(model, settings)),
                 "example_splits": json.dumps(["eval"]),
             },
         )
@@ -336,6 +389,35 @@ def test_a_champion_without_a_value_does_not_block_its_successor(judge: Judge) -
     assert find(judged.checks(), "gini")[1].bound == "no worse than the champion's undefined"
 
 
+def test_a_slice_with_a_bound_of_its_own_refuses_and_a_champion_that_answers_less_is_compared(judge: Judge) -> None:
+    """Ten per cent too high is allowed but in one slice; the champion is exact, and knows no further output."""
+    judged = judge(bold, ROWS + FEW, champion=good, settings=FURTHER_BOUNDS, model=FURTHER)
+    assert not judged.blessed
+    worse, sliced = judged.refusals()
+    mean = np.mean([0.2 * row.x for row in ROWS + FEW])
+    assert (worse.metric, worse.slice, worse.bound) == ("worse", "overall", "<= 0")
+    assert 0.7 * mean < float(worse.value) < mean
+    assert (sliced.metric, sliced.slice, sliced.bound, sliced.note) == ("bias", "band=10+", "<= 0.05", WHY)
+    assert sliced.shortfall == pytest.approx(0.05, abs=1e-6)
+    (other,) = find(judged.checks(), "bias", "band=1")
+    assert (other.passed, other.bound) == (True, "<= 0.2")
+    assert not find(judged.checks(), "bias", "band=2-3")[0].binding
+    values = metric_values(judged.uri)
+    assert values["candidate"]["overall"]["below"] == 1
+    assert values["champion"]["overall"]["below"] is None
+    assert "worse" not in values["champion"]["overall"]
+
+
+def test_without_a_champion_what_needs_one_passes_and_says_so(judge: Judge) -> None:
+    judged = judge(bold, [Row(float(x), "1") for x in range(1, 21)], settings=FURTHER_BOUNDS, model=FURTHER)
+    assert judged.blessed, "no customer is in the slice that has a bound of its own"
+    (check,) = find(judged.checks(), "worse")
+    assert sentence(check) == (
+        "model gate: worse on overall is not measured, passes <= 0: there is no champion to compare with yet"
+    )
+    assert set(metric_values(judged.uri)["candidate"]["overall"]) == {"rows", "below", "bias"}
+
+
 def test_a_customer_with_two_rows_counts_once(judge: Judge) -> None:
     """Totals: 39 + 2 * (10 + 10) / 2 = 20 more labels, and 1.5 times that predicted on half of it."""
     rows = [Row(30.0), Row(29.0), Row(28.0), Row(27.0), Row(10.0, weight=0.5), Row(10.0, weight=0.5)]
@@ -380,7 +462,7 @@ def test_thresholds_are_accepted_by_tfma_as_they_stand() -> None:
     tfma.utils.verify_eval_config(config)
     thresholds = tfma.metrics.metric_thresholds_from_metrics_specs(config.metrics_specs, eval_config=config)
     assert {key.name for key in thresholds} == {
-        "gini/shortfall", "gini/sliced_shortfall", "gini/loss", "spearman/shortfall",
+        "gini/shortfall", "gini/sliced_shortfall/band", "gini/loss", "spearman/shortfall",
         "bias/shortfall", "bias/loss", "ratio/shortfall", "ratio/loss",
     }  # fmt: skip
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -100,6 +101,40 @@ def test_with_a_champion_each_model_has_its_own_prediction() -> None:
         computed = Computation(CONFIG, TWO_MODELS, name)
         found = computed.combiner.extract_output(computed.collect([row]))
         assert {(key.model_name, value) for key, value in found.items() if key.name == "mae"} == {(name, error)}
+
+
+def test_further_outputs_are_each_models_own_and_an_older_champion_may_lack_them() -> None:
+    """What only the candidate answers has no value for the champion, and nothing breaks."""
+    coverage = Metric(name="below", function=f"{__name__}.share_below")
+    worse = Metric(name="worse", function="pipeline.metrics.mae_increase_lower", against_champion=True)
+    settings = CONFIG.model_copy(update={"outputs": ("high",), "metrics": (*CONFIG.metrics, coverage, worse)})
+    candidate = {"total": np.array([4.0]), "high": np.array([6.0])}
+
+    def values(name: str, champion: Any) -> dict[str, float]:
+        row = inputs([5.0], {"candidate": candidate, "baseline": champion}, past=1, weight=1)
+        computed = Computation(settings, TWO_MODELS, name)
+        return computed.values(computed.collect([row, row]))
+
+    older: list[Any] = [{"total": np.array([5.0])}, {"total": np.array([5.0]), "high": np.array([[1.0, 2.0]])}]
+    for champion in older:
+        assert values("candidate", champion) == {"rows": 2, "mae": 1, "bias": -0.25, "below": 1, "worse": 1}
+        found = values("baseline", champion)
+        assert math.isnan(found.pop("below"))
+        assert found == {"rows": 2, "mae": 0, "bias": 0}
+    assert values("baseline", {"total": np.array([5.0]), "high": np.array([5.0])})["below"] == 0
+
+
+def share_below(rows: Rows) -> float:
+    return float(np.mean(rows.label < rows.outputs["high"])) if np.isfinite(rows.outputs["high"]).all() else math.nan
+
+
+def test_one_model_alone_has_further_outputs_and_no_champion() -> None:
+    worse = Metric(name="worse", function="pipeline.metrics.mae_increase_lower", against_champion=True)
+    below = Metric(name="below", function=f"{__name__}.share_below")
+    settings = CONFIG.model_copy(update={"outputs": ("high",), "metrics": (below, worse)})
+    computed = Computation(settings, ONE_MODEL)
+    row = inputs([5.0], {"total": np.array([4.0]), "high": np.array([6.0])}, past=1, weight=1)
+    assert computed.values(computed.collect([row])) == {"rows": 1, "below": 1}
 
 
 def test_images_keep_their_shape() -> None:

@@ -134,6 +134,56 @@ def test_a_sound_model_passes_and_its_served_metrics_are_recomputed_for_both_spl
     assert report.metrics["eval"]["mae"] == pytest.approx(0, abs=1e-6)
 
 
+def with_outputs(spec: Spec, *names: str) -> Spec:
+    return spec.model_copy(update={"metrics": spec.metrics.model_copy(update={"outputs": names})})
+
+
+def test_further_outputs_are_written_after_what_was_predicted(tmp_path: Path, records: str) -> None:
+    asked = with_outputs(spec(save(tmp_path, future_p10=True, future_p90=True), records), "future_p90", "future_p10")
+    report = check_model(asked)
+    assert all(check.passed for check in report.checks), report
+    for split in ("eval", "test"):
+        found = pq.read_table(tmp_path / "predictions" / f"{split}.parquet").to_pydict()
+        assert list(found) == ["id", "x", "actual", "predicted", "naive", "future_p90", "future_p10"]
+        assert found["future_p90"] == found["predicted"]
+
+
+def test_a_model_that_lacks_a_further_output_is_refused_in_words(tmp_path: Path, records: str) -> None:
+    check = refused(
+        check_model(with_outputs(spec(save(tmp_path, future_p10=True), records), "future_p10", "future_p90"))
+    )
+    assert sentence(check) == (
+        "serving gate: answers future_p90 on eval is an error, must be no error: "
+        "there are only ['future_p10', 'predicted']"
+    )
+
+
+def test_a_further_output_of_another_shape_is_refused_in_words(tmp_path: Path, records: str) -> None:
+    def pairs(x: Any) -> Any:
+        return tf.stack([x, x], axis=1)
+
+    check = refused(check_model(with_outputs(spec(save_pairs(tmp_path, pairs), records), "both")))
+    assert check.metric == "answers can be measured"
+    assert "expected an output 'both' of one number a row, shape (20,); received (20, 2)" in check.note
+
+
+def save_pairs(folder: Path, pairs: Answer) -> str:
+    """A sound model that answers two numbers a row besides."""
+    module = tf.Module()
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, name="x")])
+    def serving_default(x: Any) -> Any:
+        return {"predicted": line(x), "both": pairs(x)}
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
+    def serving_examples(serialized: Any) -> Any:
+        return serving_default(tf.io.parse_example(serialized, {"x": tf.io.FixedLenFeature([], tf.float32)})["x"])
+
+    signatures = {"serving_default": serving_default, "serving_examples": serving_examples}
+    tf.saved_model.save(module, str(folder), signatures)
+    return str(folder)
+
+
 def test_each_row_of_both_splits_is_written_with_what_was_served(tmp_path: Path, records: str) -> None:
     def off(x: Any) -> Any:
         return line(x) + 0.5
@@ -228,7 +278,7 @@ def test_a_feature_with_the_name_of_an_answer(tmp_path: Path, records: str) -> N
     measured = asked.metrics.model_copy(update={"measure": f"{__name__}.measured_as_x"})
     check = refused(check_model(asked.model_copy(update={"metrics": measured})))
     assert check.metric == "answers can be measured"
-    assert "expected features that are named otherwise than ['x']; received ['x']" in check.note
+    assert "expected features and outputs that are named otherwise than ['x']; received ['x']" in check.note
 
 
 def test_signatures_that_disagree(tmp_path: Path, records: str) -> None:

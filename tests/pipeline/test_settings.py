@@ -10,7 +10,7 @@ import pytest
 
 from models.clv import MODEL
 from models.clv.settings import ClvSettings, Features
-from pipeline.contract import Settings, UserError
+from pipeline.contract import Range, Settings, UserError
 from pipeline.settings import make_settings, pipeline_name, read_assignments, read_environment
 
 
@@ -76,6 +76,39 @@ def test_a_mistake_is_told_in_three_parts(assignment: str, expected: str, receiv
     assert expected in caught.value.expected
     assert received in caught.value.received
     assert todo in caught.value.todo
+
+
+# --- bounds of slices ------------------------------------------------------------------------------------
+
+
+def test_a_slice_gets_a_bound_of_its_own_and_keeps_what_was_not_set() -> None:
+    before = MODEL.settings().gates.bounds["future_bias"]
+    for assignment in (
+        "bounds.future_bias.at.frequency_band=1.upper=0.75",
+        "gates.bounds.future_bias.at={frequency_band=1: {upper: 0.75}}",
+    ):
+        bound = clv(assignment).gates.bounds["future_bias"]
+        assert bound.at["frequency_band=1"] == before.at["frequency_band=1"].model_copy(update={"upper": 0.75})
+        assert (bound.lower, bound.slices) == (before.lower, before.slices)
+    other = clv("bounds.future_gini.at.frequency_band=10+.lower=0.3").gates.bounds["future_gini"]
+    assert other.on("frequency_band=10+") == Range(lower=0.3)
+    assert other.on("frequency_band=4-9") == other.slices
+
+
+@pytest.mark.parametrize(
+    ("assignment", "expected", "received"),
+    [
+        ("bounds.future_bias.at.country=France.upper=1", "future_bias.at, such as frequency_band=", "'country=France'"),
+        ("bounds.future_bias.at={overall: {upper: 1}}", "future_bias.at, such as frequency_band=", "'overall'"),
+        ("bounds.future_bias.at.frequency_band=1.upper=high", "valid number", "'high'"),
+        ("bounds.future_mae_increase.worsening=1", "compares with the champion by itself", "1"),
+    ],
+)
+def test_a_mistake_in_a_bound_is_told(assignment: str, expected: str, received: str) -> None:
+    with pytest.raises(UserError) as caught:
+        clv(assignment)
+    assert expected in caught.value.expected
+    assert caught.value.received == received
 
 
 def test_an_environment_holds_a_section_a_model(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ def test_a_run_without_data_pushes_the_sample(first: subprocess.CompletedProcess
         assert f"> {node}" in first.stdout
         assert f"+ {node}" in first.stdout
     for metric in ("future_mae_vs_naive", "future_bias", "future_spearman", "future_gini"):
-        (line,) = [line for line in first.stdout.splitlines() if metric in line and "overall" in line]
+        (line,) = [line for line in first.stdout.splitlines() if f"{metric} " in line and "overall" in line]
         assert "passed" in line
     assert "left out: no customer id" in first.stdout
     assert "22,696" in first.stdout

@@ -215,7 +215,7 @@ def test_a_terminal_ends_in_the_final_tables(pushed: str) -> None:
     assert "\x1b[?25h" in pushed, "the cursor is back"
     text = CONTROL.sub("", pushed[pushed.rindex("\x1b[?25h") :])
     for metric in ("future_mae_vs_naive", "future_bias", "future_spearman", "future_gini"):
-        (line,) = [line for line in text.splitlines() if metric in line and "overall" in line]
+        (line,) = [line for line in text.splitlines() if f"{metric} " in line and "overall" in line]
         assert "passed" in line
     assert "waits" not in text
     assert "PUSHED" in text

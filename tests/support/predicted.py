@@ -29,7 +29,7 @@ def columns(result: RunResult, split: str) -> Columns:
 def metrics(model: Model, found: Columns) -> dict[str, float]:
     """The model's metrics, from nothing but the columns."""
     return {"rows": len(found[model.key[0]])} | {
-        one.name: load(one.function)(_rows(model, one, found)) for one in model.metrics
+        one.name: load(one.function)(_rows(model, one, found)) for one in model.metrics if not one.against_champion
     }
 
 
@@ -46,7 +46,9 @@ def _rows(model: Model, metric: Metric, found: Columns) -> Rows:
         nothing = np.empty((count, 0))
         return Rows(nothing, nothing, nothing, weight, found)
     known = found[metric.minus] if metric.minus else 0.0
-    return Rows(found["actual"] - known, found["predicted"] - known, found["naive"] - known, weight)
+    outputs = {name: found[name] for name in model.outputs}
+    actual, predicted, naive = (found[name] - known for name in ("actual", "predicted", "naive"))
+    return Rows(actual, predicted, naive, weight, outputs=outputs)
 
 
 def examples(root: Path, pipeline: str, split: str, *names: str) -> list[tuple[Any, ...]]:

@@ -120,6 +120,15 @@ def test_its_metrics_are_by_slice_and_beside_the_naive_rules() -> None:
     assert "Those on slices hold from 30 rows." in card
 
 
+def test_bounds_of_single_slices_stand_beside_those_of_all() -> None:
+    bound: dict[str, Any] = {"upper": 0.25, "slices": {"upper": 0.6}, "reason": "a total misleads"}
+    bound["at"] = {"frequency_band=1": {"upper": 0.9}}
+    card = write_card(manifest(bounds={"future_bias": bound}))
+    (row,) = [line for line in card.splitlines() if line.startswith("| `future_bias` | ")]
+    assert "0.6; frequency\\_band" in row or "0.6; frequency_band" in row
+    assert row.index("0.25") < row.index("0.6;") < row.index("0.9")
+
+
 def test_the_licence_is_said_where_it_is_known() -> None:
     def licence(card: str) -> str:
         return next(row[1] for row in tables(card)["Data"] if row[0] == "licence of the data")

@@ -111,6 +111,36 @@ def test_a_small_slice_is_not_judged_and_does_not_stretch_the_scale(tmp_path: Pa
     assert found["overall"].told == "0.19 to spare"
 
 
+def test_a_slice_with_a_bound_of_its_own_is_drawn_with_it(tmp_path: Path) -> None:
+    checks = [
+        check("future_bias", 0.1, BOUND),
+        check("future_bias", 0.7, "-0.65 .. 0.9", slice="frequency_band=1"),
+        check("future_bias", 0.55, "-0.5 .. 0.6", slice="frequency_band=2-3"),
+    ]
+    bound = {"lower": -0.25, "upper": 0.25, "slices": {"lower": -0.5, "upper": 0.6}, "reason": "a total misleads"}
+    bound["at"] = {"frequency_band=1": {"lower": -0.65, "upper": 0.9}}
+    settings = {"gates": {"bounds": {"future_bias": bound}}}
+    found = bars(facts(tmp_path, {"eval": rows(40, 1)}, checks=checks, settings=settings))
+    ends = [found[where].limits for where in ("frequency_band=1", "frequency_band=2-3", "overall")]
+    assert ends[0][0] < ends[1][0] < ends[2][0] < ends[2][1] < ends[1][1] < ends[0][1]
+    assert [found[where].told for where in ("frequency_band=1", "frequency_band=2-3")] == [
+        "0.2 to spare",
+        "0.05 to spare",
+    ]
+
+
+def test_what_needs_a_champion_says_that_there_is_none_yet(tmp_path: Path) -> None:
+    note = "there is no champion to compare with yet"
+    given = facts(
+        tmp_path, {"eval": rows(40, 1)}, checks=[check("future_mae_increase", "not measured", "<= 0.005", note=note)]
+    )
+    (row,) = checked(page(given))
+    assert [text(cell) for cell in row][2:5] == ["not measured", "<= 0.005", f"met {note}"]
+    assert "future_mae_increase" not in [
+        text(row[0]) for row in page(given).iterfind(".//table[@class='rivals']/tbody/tr")
+    ]
+
+
 @pytest.mark.parametrize(
     ("metric", "champion", "limits"),
     [("future_gini", 0.7, (0.65,)), ("future_mae_vs_naive", 0.8, (0.85,)), ("future_bias", -0.1, (-0.15, 0.15))],
@@ -167,7 +197,9 @@ def test_the_candidates_metrics_are_those_of_the_gates(tmp_path: Path) -> None:
     given = facts(tmp_path, tables)
     for split, table in tables.items():
         assert rivals.measured(given, split)["candidate"] == {"rows": table.num_rows} | {
-            metric.name: load(metric.function)(of_rows(table, metric.minus)) for metric in MODEL.metrics
+            metric.name: load(metric.function)(of_rows(table, metric.minus))
+            for metric in MODEL.metrics
+            if not metric.against_champion
         }
 
 
@@ -182,9 +214,9 @@ def test_rivals_stand_side_by_side_and_the_best_is_marked(tmp_path: Path) -> Non
     best = [text(row[0]) for row in shown[0].iterfind("./tbody/tr") if row[2].get("class") == "number best"]
     assert best == ["mae"]
     assert [text(table.find("caption")) for table in shown] == [
-        "eval (judged), 40 rows. The candidate is best in 6 of 7 metrics, champion in 1.",
-        "test (reported), 30 rows. The candidate is best in 7 of 7 metrics.",
-        "train (what it was fitted to), 60 rows. The candidate is best in 7 of 7 metrics.",
+        "eval (judged), 40 rows. The candidate is best in 8 of 9 metrics, champion in 1.",
+        "test (reported), 30 rows. The candidate is best in 9 of 9 metrics.",
+        "train (what it was fitted to), 60 rows. The candidate is best in 9 of 9 metrics.",
     ]
 
 
