@@ -17,6 +17,7 @@ CONFIG = RowMetricsConfig(
     bounds=BOUNDS,
     naive=MODEL.naive,
     naive_features=MODEL.naive_features,
+    outputs=MODEL.outputs,
     feature_settings={"horizon_days": 91},
     weight=MODEL.weight,
     slices=MODEL.slices,
@@ -28,15 +29,19 @@ Floats = NDArray[np.float64]
 
 
 class Shop:
-    """Customers as those of a gift shop: nearly half never come again, the others spend with a long tail."""
+    """Customers as those of a gift shop: nearly half never come again, the others spend with a long tail.
 
-    def __init__(self, band: str = "2-3") -> None:
+    `wide`: upper end of the predicted intervals / the true one.
+    """
+
+    def __init__(self, band: str = "2-3", wide: float = 1.0) -> None:
         draw = np.random.default_rng(11)
         self.mean = draw.lognormal(6, 1.1, ROWS)
         """What a customer spends on average in the horizon; a perfect model predicts it."""
         spent = self.mean / 0.6 * draw.gamma(2, 0.5, ROWS)
         self.future = np.where(draw.random(ROWS) < 0.4, 0.0, spent)
         self.future *= self.mean.sum() / self.future.sum()
+        self.high = wide * np.quantile(self.future / self.mean, 0.9) * self.mean
         self.past = 1.5 * self.mean * draw.lognormal(0, 0.5, ROWS)
         self.band = np.full(ROWS, band.encode(), dtype=object)
 
@@ -49,7 +54,8 @@ class Shop:
             features.FREQUENCY_BAND: self.band,
         }
         rival = None if champion is None else self.past + champion
-        return tabulate(CONFIG, self.past + self.future, self.past + predicted, known, champion=rival)
+        outputs = {features.LOW: np.zeros(ROWS), features.HIGH: self.high}
+        return tabulate(CONFIG, self.past + self.future, self.past + predicted, known, outputs, rival)
 
     def missed(self, predicted: Floats, champion: Floats | None = None) -> set[str]:
         """The bounds on all rows that a model misses."""
@@ -132,6 +138,23 @@ def test_a_model_whose_total_is_right_in_the_wrong_places_is_refused() -> None:
 def test_each_bound_refuses_on_a_slice_and_on_customers_with_one_purchase(metric: str, fault: Any, band: str) -> None:
     shop = Shop(band)
     assert metric in shop.missed_on_the_band(fault(shop))
+
+
+@pytest.mark.parametrize(("wide", "missed"), [(0.7, {"future_coverage"}), (1.0, set()), (4.0, {"future_coverage"})])
+def test_intervals_that_hold_too_few_or_nearly_all_are_refused(wide: float, missed: set[str]) -> None:
+    shop = Shop(wide=wide)
+    assert shop.missed(shop.mean) == missed
+
+
+@pytest.mark.parametrize("band", ["1", "2-3"])
+def test_intervals_that_hold_too_few_are_refused_on_slices_too(band: str) -> None:
+    shop = Shop(band, wide=0.3)
+    assert shop.missed_on_the_band(shop.mean) == {"future_coverage"}
+
+
+def test_a_model_without_intervals_is_refused() -> None:
+    shop = Shop(wide=float("nan"))
+    assert shop.missed(shop.mean) == {"future_coverage"}
 
 
 def test_of_customers_with_one_purchase_less_is_asked() -> None:
