@@ -163,7 +163,7 @@ def test_run_fn_reads_the_train_files_and_writes_what_happened(transformed: Any,
     assert told["devices"][0] == "CPU:0"
     by_name = {layer["name"]: layer for layer in told["layers"]}
     assert by_name["numeric"]["inputs"] == []
-    assert by_name["concatenate"]["inputs"] == ["repeat", "reshape"]
+    assert by_name["concatenate_1"]["inputs"] == ["repeat", "reshape"]
     assert by_name["einsum_dense_1"]["shape"] == [None, 5, 32]
     assert {name for layer in told["layers"] for name in layer["inputs"]} < set(by_name)
 
