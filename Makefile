@@ -59,7 +59,7 @@ references: setup ## Add what the CLV model is compared with to the environment 
 
 lock: $(UV) ## Resolve requirements.lock anew, for both TFX lines in one go
 	$(UV) pip compile --quiet --universal --python-version 3.10 --generate-hashes --group dev $(UPGRADE) --custom-compile-command "make lock" pyproject.toml -o $(LOCK)
-	$(UV) pip compile --quiet --universal --python-version 3.10 --generate-hashes --group benchmark --constraints $(LOCK) $(UPGRADE) --custom-compile-command "make lock" -o $(LOCK:.lock=-benchmark.lock)
+	$(UV) pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-annotate --group benchmark --constraints $(LOCK) $(UPGRADE) --custom-compile-command "make lock" -o $(LOCK:.lock=-benchmark.lock)
 
 clean: ## Remove environments and everything that runs wrote
 	rm -rf .uv .venv .venv-* .debian13 .browser $(ROOT)

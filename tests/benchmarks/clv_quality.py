@@ -13,9 +13,8 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -46,10 +45,11 @@ from runners.run import prepare
 
 DESIGNS = {"5x2": (5, 2), "dietterich": (2, 5)}
 """Name -> folds, and how often they are drawn."""
-MODELS = ("rule", "past", "last-horizon", "bg-nbd", "boosting-l1", "boosting-tweedie", "reference-network", "product")
+REFERENCES = ("rule", "past", "last-horizon", "bg-nbd", "boosting-l1", "boosting-tweedie", "boosting-hindsight")
+MODELS = (*REFERENCES, "reference-network", "product")
 SEED = 7
 SHARES = (0.25, 0.5, 0.75, 1.0)
-AGAINST = ("rule", "boosting-tweedie")
+AGAINST = ("rule", "boosting-tweedie", "boosting-hindsight")
 MONEY = ("mae", "rmse")
 HEADS = {
     "mae": "MAE",
@@ -105,17 +105,12 @@ def last_horizon(raw: RawTable, settings: Features, customers: Any) -> Any:
 
 def candidates(names: Sequence[str], horizon: int, assignments: Sequence[str], folder: Path) -> dict[str, Candidate]:
     """Returns the asked models by name; `product` and `reference-network` load TensorFlow."""
-    known: dict[str, Callable[[], Candidate]] = {
-        name: partial(_itself, candidate) for name, candidate in references.candidates(horizon).items()
-    }
+    known = dict(references.candidates(horizon))
     training = read_assignments(MODEL, assignments).get("training", {})
-    known["reference-network"] = lambda: _network(folder, {"network": "reference"})
-    known["product"] = lambda: _network(folder, training)
-    return {name: make() for name, make in known.items() if name in names}
-
-
-def _itself(candidate: Candidate) -> Candidate:
-    return candidate
+    for name, changed in {"reference-network": {"network": "reference"}, "product": training}.items():
+        if name in names:
+            known[name] = _network(folder, changed)
+    return {name: known[name] for name in MODELS if name in names}
 
 
 def _network(folder: Path, training: dict[str, Any]) -> Candidate:
@@ -144,10 +139,13 @@ def metrics_table(outcomes: dict[str, Outcome]) -> Iterator[str]:
 
 def paired(name: str, other: str, outcomes: dict[str, Outcome], chosen: Study) -> dict[str, Interval]:
     """Returns the difference of two models' absolute errors, with both intervals."""
-    one, two = outcomes[name], outcomes[other]
-    errors = [customer_errors(chosen.table, outcome.predicted) for outcome in (one, two)]
-    maes = [[fold["mae"] for fold in outcome.metrics] for outcome in (one, two)]
-    return {"bootstrap": paired_bootstrap(*errors), "corrected t": corrected_t(*maes, chosen.splits)}
+    both = (outcomes[name], outcomes[other])
+    error, other_error = (customer_errors(chosen.table, outcome.predicted) for outcome in both)
+    maes, other_maes = ([fold["mae"] for fold in outcome.metrics] for outcome in both)
+    return {
+        "bootstrap": paired_bootstrap(error, other_error),
+        "corrected t": corrected_t(maes, other_maes, chosen.splits),
+    }
 
 
 def paired_table(outcomes: dict[str, Outcome], chosen: Study) -> Iterator[str]:
