@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import sys
 import tempfile
@@ -182,6 +183,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--set", action="append", default=[], dest="assignments", help="training settings")
     parser.add_argument("--json", type=Path, help="receives what the tables are made of")
     asked = parser.parse_args(arguments)
+    logging.getLogger().setLevel(logging.ERROR)
     if unknown := set(asked.models.split(",")) - set(MODELS):
         parser.error(f"expected --models out of {', '.join(MODELS)}; received {', '.join(sorted(unknown))}")
     with tempfile.TemporaryDirectory() as root:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -116,11 +117,32 @@ def test_the_corrected_t_interval_of_four_folds_worked_out_by_hand() -> None:
     assert found == pytest.approx((-2, -2 - 3.18245 * (7 / 18) ** 0.5, -2 + 3.18245 * (7 / 18) ** 0.5), abs=1e-4)
 
 
-def test_the_command_prints_the_tables_of_rules_on_the_sample(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+@pytest.fixture
+def benchmarks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The scripts beside the tests can be imported."""
+    before = set(sys.modules)
     monkeypatch.syspath_prepend(Path(__file__).parents[2] / "benchmarks")
-    import clv_quality  # type: ignore[import-not-found] # A script, beside the tests.
+    yield
+    for name in {name for name in sys.modules if name.startswith("clv_")} - before:
+        sys.modules.pop(name)
+
+
+def test_the_products_model_is_a_candidate(
+    benchmarks: None, transformed: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import clv_product  # type: ignore[import-not-found] # A script.
+
+    monkeypatch.setattr(clv_product, "transformed", lambda *_: Path(transformed.graph).parent)
+    candidate = clv_product.candidate(tmp_path, {"epochs": 1, "early_stopping": False})
+    mean = candidate(transformed.table, transformed.table, 1)["mean"]
+    assert mean.shape == (600,)
+    assert 0 < mean.mean() < 10 * transformed.table["future_monetary_value_3M"].mean()
+
+
+def test_the_command_prints_the_tables_of_rules_on_the_sample(
+    benchmarks: None, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    import clv_quality  # type: ignore[import-not-found] # A script.
 
     clv_quality.main(["--models", "rule,last-horizon", "--json", str(tmp_path / "told.json")])
     said = capsys.readouterr().out
@@ -132,5 +154,3 @@ def test_the_command_prints_the_tables_of_rules_on_the_sample(
     with pytest.raises(SystemExit):
         clv_quality.main(["--models", "magic"])
     assert "received magic" in capsys.readouterr().err
-    for name in ("clv_quality", "clv_references"):
-        sys.modules.pop(name)
