@@ -25,7 +25,7 @@ UV := .uv/bin/uv
 READY := $(VENV)/.ready-$(subst /,_,$(PYTHON))
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: help setup demo test check lock benchmark clean
+.PHONY: help setup demo test check lock benchmark references clean
 
 help: ## Show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -54,8 +54,12 @@ check: setup ## Lint, format, types, import directions
 benchmark: setup ## Measure what the pipeline costs beyond a plain script
 	$(BIN)/python tests/benchmarks/overhead.py
 
+references: setup ## Add what the CLV model is compared with to the environment (300 MB)
+	$(UV) pip install --quiet --python $(BIN)/python --require-hashes --compile-bytecode -r requirements-benchmark.lock
+
 lock: $(UV) ## Resolve requirements.lock anew, for both TFX lines in one go
 	$(UV) pip compile --quiet --universal --python-version 3.10 --generate-hashes --group dev $(UPGRADE) --custom-compile-command "make lock" pyproject.toml -o $(LOCK)
+	$(UV) pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-annotate --group benchmark --constraints $(LOCK) $(UPGRADE) --custom-compile-command "make lock" -o $(LOCK:.lock=-benchmark.lock)
 
 clean: ## Remove environments and everything that runs wrote
 	rm -rf .uv .venv .venv-* .debian13 .browser $(ROOT)

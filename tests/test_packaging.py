@@ -13,12 +13,14 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from pipeline.contract import resource
 from pipeline.fingerprint import digest_file
 
 PROJECT = Path(__file__).parents[1]
 LOCK = PROJECT / "requirements.lock"
+BENCHMARK_LOCK = PROJECT / "requirements-benchmark.lock"
 SCHEMA_TYPE = "title: tfx.Schema\ntype: object\n"
 
 
@@ -139,11 +141,30 @@ def test_the_lock_holds_both_lines_hashed_and_names_no_address() -> None:
     assert "://" not in text
 
 
-def test_make_lock_has_nothing_to_add_to_the_lock(tmp_path: Path) -> None:
-    copy = shutil.copy(LOCK, tmp_path / "requirements.lock")
-    done = make("lock", f"LOCK={copy}", "UPGRADE=")
+def test_make_lock_has_nothing_to_add_to_the_locks(tmp_path: Path) -> None:
+    for lock in (LOCK, BENCHMARK_LOCK):
+        shutil.copy(lock, tmp_path)
+    done = make("lock", f"LOCK={tmp_path / LOCK.name}", "UPGRADE=")
     assert done.returncode == 0, done.stderr
-    assert Path(copy).read_text() == LOCK.read_text(), "pyproject.toml changed: run `make lock`, and commit both"
+    for lock in (LOCK, BENCHMARK_LOCK):
+        same = (tmp_path / lock.name).read_text() == lock.read_text()
+        assert same, "pyproject.toml changed: run `make lock`, and commit all"
+
+
+@pytest.mark.parametrize("python", ["3.10", "3.12"])
+def test_libraries_of_benchmarks_move_none_that_the_product_has(python: str) -> None:
+    locked, added = (locked_versions(lock, python) for lock in (LOCK, BENCHMARK_LOCK))
+    assert added["lightgbm"]
+    assert {name: version for name, version in added.items() if locked.get(name, version) != version} == {}
+    assert "://" not in BENCHMARK_LOCK.read_text()
+
+
+def locked_versions(lock: Path, python: str) -> dict[str, str]:
+    """What a lock installs with a Python on Linux, by name."""
+    lines = re.findall(r"^\S+==[^\\\n]*", lock.read_text(), re.MULTILINE)
+    found = [Requirement(line) for line in lines]
+    there = {"python_version": python, "python_full_version": f"{python}.9"}
+    return {one.name: str(one.specifier) for one in found if not one.marker or one.marker.evaluate(there)}
 
 
 # --- machines that a line cannot be installed on -------------------------------------------------------
