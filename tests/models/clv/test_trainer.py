@@ -143,6 +143,7 @@ def test_run_fn_reads_the_train_files_and_writes_what_happened(transformed: Any,
             serving_model_dir=str(tmp_path / "model"),
             model_run_dir=str(tmp_path / "run"),
             custom_config={"training": Training(epochs=2).model_dump(), "checkpoints": str(tmp_path / "checkpoints")},
+            hyperparameters=None,
         )
     )
     assert list((tmp_path / "run").glob("events.out.tfevents.*"))
