@@ -398,14 +398,17 @@ def test_a_change_of_the_gates_searches_no_more(searched: RunResult, root: Path)
 
 
 def test_what_a_search_found_is_reused_and_gives_the_same_model(searched: RunResult, root: Path) -> None:
-    first = digest_folder(artifact(searched, "Trainer", "model"))
+    same = run(TUNED, root, training={"offset": 1.0, "tuning": "reuse"})
+    assert "Trainer" in nodes(same, "cached")
     result = run(TUNED, root, training={"offset": 2.0, "tuning": "reuse"})
     assert "Tuner" not in result.planned
     assert "LastSearch" in nodes(result, "resolved")
     assert "LastSearch" in result.planned["Trainer"]
+    assert "Trainer" in nodes(result, "run")
     assert (result.tuned, result.settings["training"]["offset"]) == (searched.tuned, 2.0)
-    assert digest_folder(artifact(result, "Trainer", "model")) == first
-    assert (result.outcome, result.pushed) == ("unchanged", searched.pushed)
+    assert (result.outcome, result.metrics) == ("pushed", searched.metrics)
+    manifest = verify(Path(result.pushed or ""))
+    assert (manifest.tuned, manifest.settings["training"]["offset"]) == (searched.tuned, 2.0)
 
 
 def test_without_the_switch_a_search_is_no_matter(searched: RunResult, root: Path) -> None:

@@ -45,16 +45,29 @@ def test_the_score_is_the_error_beside_the_rules_and_what_is_off_by_above_a_tent
     assert score(half_zeros, mean, mean) < score(half_zeros, median, mean), "the median has less error, and no revenue"
 
 
-def test_each_row_is_predicted_by_a_network_without_its_customer(transformed: Any, table: Any, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def parts(transformed: Any, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     graph = tft.TFTransformOutput(transformed.graph)
-    files = tuner.split_by_customer([transformed.examples], graph, tmp_path)
+    return tuner.split_by_customer([transformed.examples], graph, tmp_path_factory.mktemp("parts"))
+
+
+@pytest.fixture(scope="module")
+def predicted(transformed: Any, parts: list[str]) -> Any:
+    """Label, prediction and the rule's answer of each row."""
+    return tuner.cross_validated(parts, tft.TFTransformOutput(transformed.graph), SHORT, HORIZON)
+
+
+def test_each_row_is_predicted_by_a_network_without_its_customer(transformed: Any, parts: list[str]) -> None:
     folds = []
-    for file in files:
-        (rows,) = [rows for _, rows in tuner._blocks([file], graph)]
+    for file in parts:
+        (rows,) = [rows for _, rows in tuner._blocks([file], tft.TFTransformOutput(transformed.graph))]
         folds.append(set(rows[preprocessing.FOLD].tolist()))
         assert min(folds[-1]) < trainer.HELD_OUT_FOLDS, "early stopping finds customers to hold out"
     assert sum(map(len, folds)) == len(set.union(*folds)), "no customer is in two parts"
-    label, _, by_rule = tuner.cross_validated(files, graph, SHORT, HORIZON)
+
+
+def test_labels_and_the_rule_are_those_of_the_table(predicted: Any, table: Any) -> None:
+    label, _, by_rule = predicted
     assert sorted(label) == pytest.approx(sorted(table[features.FUTURE_LABEL].tolist()), rel=1e-6)
     known = {features.PAST: table[features.PAST]}
     known[features.TENURE] = table["customer_age"] + table[features.RECENCY]
@@ -62,22 +75,16 @@ def test_each_row_is_predicted_by_a_network_without_its_customer(transformed: An
 
 
 def test_a_search_repeats_and_its_trainer_trains_with_what_was_found(
-    transformed: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    transformed: Any, predicted: Any, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(search_space, "SPACE", {"epochs": (2, 3)})
-    config = {"training": SHORT, "trials": 2, "features": HORIZON}
+    config = {"training": SHORT, "trials": 1, "features": HORIZON}
     places = {"train_files": [transformed.examples], "transform_graph_path": transformed.graph}
     found = tuner.tuner_fn(SimpleNamespace(custom_config=config, **places))
     found.tuner.search(**found.fit_kwargs)
     best = found.tuner.get_best_hyperparameters()[0].get_config()
-    tuned, graph = Tuned.of(best), tft.TFTransformOutput(transformed.graph)
-    files = tuner.split_by_customer([transformed.examples], graph, tmp_path)
-    scores = {
-        epochs: tuner.score_of(*tuner.cross_validated(files, graph, {**SHORT, "epochs": epochs}, HORIZON))
-        for epochs in (2, 3)
-    }
-    assert (tuned.trials, tuned.given, tuned.score) == (2, scores[2], min(scores.values()))
-    assert tuned.settings["epochs"].found == min(scores, key=lambda epochs: scores[epochs])
+    tuned = Tuned.of(best)
+    assert tuned.settings.keys() == search_space.SPACE.keys()
+    assert (tuned.trials, tuned.score) == (1, tuner.score_of(*predicted))
     trainer.run_fn(
         SimpleNamespace(
             **places,
@@ -88,5 +95,5 @@ def test_a_search_repeats_and_its_trainer_trains_with_what_was_found(
         )
     )
     told = json.loads((tmp_path / "run" / "training.json").read_text())
-    assert told["epochs"] == tuned.settings["epochs"].found
+    assert told["epochs"] == tuned.settings["epochs"].found == SHORT["epochs"]
     assert Tuned.model_validate(told["tuned"]) == tuned
