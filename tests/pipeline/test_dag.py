@@ -370,7 +370,7 @@ def test_there_is_nothing_to_reuse_before_a_search(root: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def searched(three_runs: list[RunResult], root: Path) -> RunResult:
+def searched(root: Path) -> RunResult:
     """Of an offset with which the model is refused, without a search."""
     return run(TUNED, root, training={"offset": 1.0, "tuning": "search"})
 
