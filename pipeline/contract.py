@@ -15,6 +15,7 @@ from __future__ import annotations
 import codecs
 import importlib
 import importlib.util
+import json
 import logging
 import re
 from collections.abc import Callable, Mapping
@@ -208,9 +209,14 @@ class TrainingSettings(_Plain):
 
     Attributes:
       seed: of every random choice of the training. Same data and settings, same metrics.
+      tuning: `search` looks for hyper-parameters before it trains; `reuse` takes those that the last search of this
+        pipeline found; `off` neither. What was found goes over these settings, also over those that people set.
+      tuning_trials: sets of values that a search scores at most, these settings as they are first.
     """
 
     seed: int = Field(default=7, ge=0, le=2**32 - 1)
+    tuning: Literal["off", "search", "reuse"] = "off"
+    tuning_trials: int = Field(default=12, ge=1, le=1000)
 
 
 class GateSettings(_Plain):
@@ -605,6 +611,8 @@ class Model(_Plain):
       weight: feature that weighs a row in totals, or None for 1 each.
       preprocessing_fn: dotted path, TFX Transform's.
       run_fn: dotted path, TFX Trainer's.
+      tuner_fn: dotted path, TFX Tuner's, of a model whose hyper-parameters can be searched for. Its HyperParameters are
+        those that `Tuned.of` reads.
       naive: dotted path of `(features, feature_settings) -> prediction`: the rule that a model must beat.
         `features` maps names to arrays of shape [rows]; so is the answer.
       naive_features: the features that `naive` and `measure` read.
@@ -647,6 +655,7 @@ class Model(_Plain):
     weight: str | None = None
     preprocessing_fn: str
     run_fn: str
+    tuner_fn: str | None = None
     naive: str
     naive_features: tuple[str, ...]
     outputs: tuple[str, ...] = ()
@@ -722,6 +731,91 @@ def tell_epoch(epoch: int, epochs: int, values: Mapping[str, float | None]) -> N
     listed = ", ".join(f"{name} {value:.4g}" for name, value in values.items() if value is not None)
     told = (epoch, epochs, dict(values))
     logging.getLogger(TRAINING_LOGGER).info("epoch %d of %d: %s", epoch, epochs, listed, extra={"epoch": told})
+
+
+# --- what a search for hyper-parameters found ------------------------------------------------------
+
+
+class Sought(_Plain):
+    """A training setting that a search chose.
+
+    Attributes:
+      given: its value by defaults, or by people; among those that were tried.
+      tried: the values that the search chose from.
+      found: the one that it chose.
+    """
+
+    given: Any
+    tried: tuple[Any, ...]
+    found: Any
+
+
+class Tuned(_Plain):
+    """What a search for hyper-parameters came to.
+
+    Attributes:
+      settings: training setting -> what became of it.
+      trials: sets of values that were scored.
+      score: of what was found; less is better.
+      given: score of the settings as they were given.
+      objective: what the score is, in words.
+    """
+
+    settings: dict[str, Sought]
+    trials: int
+    score: float | None
+    given: float | None
+    objective: str
+
+    @classmethod
+    def of(cls, hyperparameters: Mapping[str, Any]) -> Tuned:
+        """Reads KerasTuner's HyperParameters as plain data, as TFX's Tuner leaves them and `run_fn` is given them.
+
+        Each is a Choice among values in JSON, since KerasTuner knows no lists. `TUNED` beside them holds the rest.
+        """
+        values, space = hyperparameters["values"], [each["config"] for each in hyperparameters["space"]]
+        settings = {
+            each["name"]: Sought(
+                given=json.loads(each["default"]),
+                tried=tuple(map(json.loads, each["values"])),
+                found=json.loads(values[each["name"]]),
+            )
+            for each in space
+        }
+        return cls(settings=settings, **values[TUNED])
+
+    def over(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns training settings with what was found in the place of what was given."""
+        return {**settings, **{name: sought.found for name, sought in self.settings.items()}}
+
+
+TUNED = "tuner/result"
+"""Key of the fields of `Tuned`, besides its settings, among the values of HyperParameters. KerasTuner's own tuners keep
+what they know of a trial under such keys, too."""
+REQUIRED = "tuned"
+"""Key of `run_fn`'s `custom_config`: whether there must be hyper-parameters of a search."""
+
+
+def tuned_config(fn_args: Any) -> tuple[dict[str, Any], Tuned | None]:
+    """Returns a trainer's `custom_config` with what a search found over its training settings, and what that was.
+
+    Args:
+      fn_args: of `run_fn`; `custom_config` and `hyperparameters` are read.
+
+    Raises:
+      UserError: the run is to reuse what a search found, and there was none.
+    """
+    config, found = dict(fn_args.custom_config), fn_args.hyperparameters
+    if config.pop(REQUIRED, False) and not found:
+        raise UserError(
+            expected="hyper-parameters that a search of this pipeline left",
+            received="none",
+            todo="search first, with training.tuning=search",
+        )
+    if not found:
+        return config, None
+    tuned = Tuned.of(found)
+    return {**config, "training": tuned.over(config["training"])}, tuned
 
 
 # --- the two notations -----------------------------------------------------------------------------

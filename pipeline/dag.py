@@ -7,14 +7,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ml_metadata.proto import metadata_store_pb2
-from tfx.components import Evaluator, ExampleValidator, Pusher, StatisticsGen, Trainer, Transform
-from tfx.dsl.components.base import base_component, executor_spec
+from tfx.components import Evaluator, ExampleValidator, Pusher, StatisticsGen, Trainer, Transform, Tuner
+from tfx.dsl.components.base import base_component, base_node, executor_spec
 from tfx.dsl.components.common.resolver import Resolver, ResolverStrategy
+from tfx.dsl.input_resolution.strategies.latest_artifact_strategy import LatestArtifactStrategy
 from tfx.orchestration.pipeline import Pipeline
 from tfx.proto import pusher_pb2, trainer_pb2, transform_pb2
 from tfx.types import Channel, standard_artifacts
 
-from pipeline.contract import Model, Settings, learnt_besides
+from pipeline.contract import REQUIRED, Model, Settings, learnt_besides
 from pipeline.data_gate import DataGate
 from pipeline.fingerprint import digest_code
 from pipeline.model_gate import eval_config
@@ -88,9 +89,18 @@ def create_pipeline(model: Model, settings: Settings, *, name: str, root: str, c
     )
     transform = _transform(model, settings, examples, schema)
     transform.add_upstream_node(data_gate)
-    trainer = _trainer(model, settings, transform, schema, choices)
+    tuned = _tuned(model, settings, transform, schema)
+    hyperparameters = tuned and tuned.outputs["best_hyperparameters"]
+    trainer = _trainer(model, settings, transform, schema, hyperparameters, choices)
     trained = trainer.outputs["model"]
-    serving_gate = ServingGate(examples=examples, schema=schema, trained=trained, model=model, settings=settings)
+    serving_gate = ServingGate(
+        examples=examples,
+        schema=schema,
+        trained=trained,
+        hyperparameters=hyperparameters,
+        model=model,
+        settings=settings,
+    )
     champion = _lookup("Champion", choices.champion, model=standard_artifacts.Model)
     champion.add_upstream_node(serving_gate)
     evaluator = Evaluator(
@@ -123,6 +133,7 @@ def create_pipeline(model: Model, settings: Settings, *, name: str, root: str, c
             *filter(None, [reference]),
             data_gate,
             transform,
+            *filter(None, [tuned]),
             trainer,
             serving_gate,
             champion,
@@ -154,16 +165,55 @@ def _transform(model: Model, settings: Settings, examples: Channel, schema: Chan
     )
 
 
-def _trainer(model: Model, settings: Settings, transform: Transform, schema: Channel, choices: Choices) -> Trainer:
+def _tuned(model: Model, settings: Settings, transform: Transform, schema: Channel) -> base_node.BaseNode | None:
+    """What finds hyper-parameters: a search, or a look for what the last one of this pipeline left; None for neither.
+
+    The search never sees the eval split, which the gates judge: it cross-validates inside of the training split.
+    """
+    if settings.training.tuning == "reuse":
+        return _lookup(
+            "LastSearch", (LatestArtifactStrategy, {}), best_hyperparameters=standard_artifacts.HyperParameters
+        )
+    if settings.training.tuning == "off" or model.tuner_fn is None:
+        return None
+    return Tuner(
+        tuner_fn=model.tuner_fn,
+        examples=transform.outputs["transformed_examples"],
+        transform_graph=transform.outputs["transform_graph"],
+        schema=schema,
+        train_args=trainer_pb2.TrainArgs(splits=[TRAINING_SPLIT]),
+        eval_args=trainer_pb2.EvalArgs(splits=[TRAINING_SPLIT]),
+        custom_config={
+            "training": _training(settings),
+            "trials": settings.training.tuning_trials,
+            "features": settings.features.model_dump(mode="json"),
+            "code": digest_code(_module(model.tuner_fn)),
+        },
+    )
+
+
+def _trainer(
+    model: Model,
+    settings: Settings,
+    transform: Transform,
+    schema: Channel,
+    hyperparameters: Channel | None,
+    choices: Choices,
+) -> Trainer:
     """The trainer never sees the eval split, which the gates judge: it carves its own out of the training split."""
     return Trainer(
         run_fn=model.run_fn,
         examples=transform.outputs["transformed_examples"],
         transform_graph=transform.outputs["transform_graph"],
         schema=schema,
+        hyperparameters=hyperparameters,
         train_args=trainer_pb2.TrainArgs(splits=[TRAINING_SPLIT, *learnt_besides(model.source)]),
         eval_args=trainer_pb2.EvalArgs(splits=[TRAINING_SPLIT]),
-        custom_config={**training_config(model, settings, choices.checkpoints), **choices.trainer_config},
+        custom_config={
+            **training_config(model, settings, choices.checkpoints),
+            **({REQUIRED: True} if hyperparameters else {}),
+            **choices.trainer_config,
+        },
         custom_executor_spec=choices.trainer_executor,
     )
 
@@ -171,11 +221,16 @@ def _trainer(model: Model, settings: Settings, transform: Transform, schema: Cha
 def training_config(model: Model, settings: Settings, checkpoints: str | None) -> dict[str, Any]:
     """Returns what a model's `run_fn` is told, as `custom_config`, beside its examples; also outside of the DAG."""
     return {
-        "training": settings.training.model_dump(mode="json"),
+        "training": _training(settings),
         "features": settings.features.model_dump(mode="json"),
         "code": digest_code(_module(model.run_fn)),
         "checkpoints": checkpoints,
     }
+
+
+def _training(settings: Settings) -> dict[str, Any]:
+    """How hyper-parameters are come by is no part of it: the same ones give the same model, from the cache."""
+    return settings.training.model_dump(mode="json", exclude={"tuning", "tuning_trials"})
 
 
 def _reference(choices: Choices) -> Resolver | None:

@@ -33,10 +33,11 @@ from pipeline.gate import conclude
 from pipeline.ingestion.example_files import REPORT, read_counts
 from pipeline.latency import LATENCY_FILE
 from pipeline.model_gate import row_metrics_config
-from pipeline.push.manifest import EXAMPLES_FILE, INGESTION_FILE, METRICS_FILE, NAIVE_FILE, SLICES_FILE
+from pipeline.push.manifest import EXAMPLES_FILE, INGESTION_FILE, METRICS_FILE, NAIVE_FILE, SLICES_FILE, TUNED_FILE
 from pipeline.remote import local_file, local_folder, written_folder
 from pipeline.serving_check import Report, Spec
 from pipeline.serving_inputs import serving_inputs
+from pipeline.tuning import read_tuned
 from pipeline.verdict import JUDGED_SPLIT, Check
 
 REPORTED_SPLITS = (JUDGED_SPLIT, "test", "train")
@@ -106,6 +107,7 @@ class ServingGateSpec(ComponentSpec):  # type: ignore[misc]
         "examples": ChannelParameter(type=standard_artifacts.Examples),
         "schema": ChannelParameter(type=standard_artifacts.Schema),
         "model": ChannelParameter(type=standard_artifacts.Model),
+        "hyperparameters": ChannelParameter(type=standard_artifacts.HyperParameters, optional=True),
     }
     OUTPUTS = {"blessing": ChannelParameter(type=standard_artifacts.InfraBlessing)}
 
@@ -125,7 +127,8 @@ class Executor(base_executor.BaseExecutor):  # type: ignore[misc]
         `pipeline.predictions`) and of a model with an illustration `illustrations/eval.parquet` (see
         `pipeline.illustrations`) into the blessing's folder; and for the model card `slices.json` (judged split ->
         slice -> metric -> value), `naive.json` (as metrics, had the naive rule been the model), `latency.json`,
-        `examples.json` (split -> how many) and what ingestion reported of the raw data.
+        `examples.json` (split -> how many) and what ingestion reported of the raw data; and `tuned.json`, a
+        `pipeline.contract.Tuned`, if the model was trained with hyper-parameters of a search.
 
         Raises:
           GateRefusal: at least one check did not pass.
@@ -141,6 +144,9 @@ class Executor(base_executor.BaseExecutor):  # type: ignore[misc]
         blessing.set_int_custom_property("blessed", int(passed))
         io_utils.write_string_file(f"{blessing.uri}/{METRICS_FILE}", json.dumps(report.metrics, indent=1))
         _write_for_card(report, single["examples"], blessing.uri)
+        if "hyperparameters" in single:
+            tuned = read_tuned(single["hyperparameters"].uri)
+            io_utils.write_string_file(f"{blessing.uri}/{TUNED_FILE}", tuned.model_dump_json(indent=1))
         conclude(report.checks, blessing.uri)
 
 
@@ -215,6 +221,7 @@ class ServingGate(base_component.BaseComponent):  # type: ignore[misc]
         examples: types.BaseChannel,
         schema: types.BaseChannel,
         trained: types.BaseChannel,
+        hyperparameters: types.BaseChannel | None = None,
         model: Model,
         settings: Settings,
     ) -> None:
@@ -224,6 +231,7 @@ class ServingGate(base_component.BaseComponent):  # type: ignore[misc]
           examples: raw examples.
           schema: the curated schema.
           trained: the model to ask.
+          hyperparameters: what a search found that the model was trained with; they are noted for its manifest.
           model: the contract.
           settings: of the run; the gate reads the features' part and its own tolerance.
         """
@@ -244,6 +252,7 @@ class ServingGate(base_component.BaseComponent):  # type: ignore[misc]
                 examples=examples,
                 schema=schema,
                 model=trained,
+                hyperparameters=hyperparameters,
                 question=json.dumps(question, sort_keys=True),
                 code=digest_code(__name__, *_code(model)),
                 blessing=types.Channel(type=standard_artifacts.InfraBlessing),

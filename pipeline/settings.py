@@ -44,6 +44,7 @@ def make_settings(model: Model, *layers: Mapping[str, Any]) -> Settings:
         raise _as_user_error(model, error) from error
     _check_bounds(model, settings)
     _check_columns(model, settings)
+    _check_tuning(model, settings)
     return settings
 
 
@@ -230,3 +231,12 @@ def _check_bound(model: Model, metric: Metric, bound: Bound) -> None:
 def _check_columns(model: Model, settings: Settings) -> None:
     if isinstance(model.source, Query) and isinstance(settings.data, TableSettings):
         map_columns(model.source, settings.data)
+
+
+def _check_tuning(model: Model, settings: Settings) -> None:
+    if settings.training.tuning != "off" and model.tuner_fn is None:
+        raise UserError(
+            expected=f"training.tuning=off, since nothing says how to search for hyper-parameters of {model.name}",
+            received=f"training.tuning={settings.training.tuning}",
+            todo="leave it off, or give the model a tuner_fn",
+        )

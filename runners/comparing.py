@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from pipeline.contract import LOSSES, Model, UserError, find_model
+from pipeline.contract import LOSSES, Model, Tuned, UserError, find_model
 from pipeline.verdict import JUDGED_SPLIT, OVERALL, number
 from runners.history import bounds
 from runners.records import find_record
@@ -32,8 +32,8 @@ class Row(NamedTuple):
     """One thing of two runs, side by side.
 
     Attributes:
-      part: what it belongs to: `settings`, `data`, `code`, `machine`, `metrics of the eval split`, `slices`, `checks`,
-        `nodes`.
+      part: what it belongs to: `settings`, `found by a search`, `data`, `code`, `machine`,
+        `metrics of the eval split`, `slices`, `checks`, `nodes`.
       first, second: of the two runs; None where a run has no such thing.
       difference: second - first, of metrics that both have.
       better: which one is, where the model's contract says what is good.
@@ -66,6 +66,7 @@ def compare(first: RunResult, second: RunResult, *, slices: bool = False) -> tup
     """
     rows = [
         *_rows("settings", flat(first.settings), flat(second.settings)),
+        *_rows("found by a search", _found(first.tuned), _found(second.tuned)),
         *_rows("data", _data(first), _data(second)),
         *_rows("code", first.code, second.code),
         *_rows("machine", first.machine, second.machine),
@@ -93,9 +94,11 @@ def since_champion(facts: Facts) -> tuple[Change, ...]:
         return ()
     before, now = _record_of(facts, facts.champion), facts.result
     settings = _rows("setting", flat(facts.champion.settings), flat(now.settings))
+    found = _rows("found by a search", _found(facts.champion.tuned), _found(now.tuned))
     changed = [
         *(_change(row) for row in _data_rows(facts.champion, before, now) if row.differs),
         *(_change(row) for row in settings if row.differs),
+        *(_change(row) for row in found if row.differs),
         *(_change(row) for row in _code_rows(facts.champion, before, now) if row.differs),
         *(_change(row) for row in _metric_rows(facts.champion, facts.model, now) if row.differs),
     ]
@@ -106,6 +109,10 @@ def on_same_rows(rows: Iterable[Row]) -> bool:
     """Whether both runs were judged on the same rows: raw data and features are the same."""
     decisive = (row for row in rows if (row.part, row.what) == ("data", "digest") or row.what.startswith("features."))
     return not any(row.differs for row in decisive)
+
+
+def _found(tuned: Tuned | None) -> dict[str, Plain]:
+    return flat({name: each.found for name, each in tuned.settings.items()}) if tuned else {}
 
 
 def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Plain]:

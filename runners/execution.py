@@ -18,7 +18,7 @@ from tfx.types import standard_artifacts
 
 from pipeline import illustrations, predictions
 from pipeline.champion import PUSHED_MODEL, LatestPushedModelStrategy, PushedStatisticsStrategy
-from pipeline.contract import Pictures, Query, UserError
+from pipeline.contract import Pictures, Query, Tuned, UserError
 from pipeline.dag import Choices, create_pipeline
 from pipeline.fingerprint import digest_code
 from pipeline.gate import GateRefusal, read_report
@@ -34,6 +34,7 @@ from pipeline.push.executor import NEW, AtomicPushExecutor
 from pipeline.push.history import choice_or_none
 from pipeline.serving_gate import read_metrics
 from pipeline.settings import get
+from pipeline.tuning import read_tuned
 from pipeline.verdict import CHAMPION, Check
 from runners.beam import BEAM_ARGS
 from runners.dag_runner import NodeFailed, ObservedDagRunner
@@ -82,6 +83,7 @@ def execute(run: Run, start: RunResult, observe: Observer) -> RunResult:
             "error": error,
             "counts": _counts(report) if report else {},
             "data": {**start.data, "quarantine": str(quarantine or "")},
+            "tuned": _tuned(runner.outputs),
             "training": str(_folder(runner.outputs, "Trainer", "model_run")) if "Trainer" in runner.outputs else None,
         }
     )
@@ -212,6 +214,12 @@ def _metrics(outputs: Outputs) -> dict[str, dict[str, float | None]]:
 def _slices(outputs: Outputs) -> dict[str, dict[str, dict[str, float | None]]]:
     """Returns who predicts -> slice -> metric -> value, of the candidate and of a champion."""
     return metric_values(str(_folder(outputs, "Evaluator", "evaluation"))) if "Evaluator" in outputs else {}
+
+
+def _tuned(outputs: Outputs) -> Tuned | None:
+    """Returns what this run's search found, or the one whose hyper-parameters it reuses."""
+    node = next((name for name in ("Tuner", "LastSearch") if name in outputs), None)
+    return read_tuned(str(_folder(outputs, node, "best_hyperparameters"))) if node else None
 
 
 def _champion(outputs: Outputs) -> str | None:

@@ -13,12 +13,12 @@ from runners.reports.store import STATES, Artifact, Execution, Store
 from runners.reports.told import parsed
 from runners.run import RunResult
 
-LOOKED_UP = {"Champion": "champion", "Reference": "drift reference"}
+LOOKED_UP = {"Champion": "champion", "Reference": "drift reference", "LastSearch": "hyper-parameters"}
 """Resolver -> what it looks for."""
 
 _STATES = {**STATES, "RUNNING": "unfinished"}
 DIGEST_KEYS = ("code", "code_digest")
-FUNCTION_KEYS = ("run_fn", "preprocessing_fn", "schema_file")
+FUNCTION_KEYS = ("run_fn", "tuner_fn", "preprocessing_fn", "schema_file")
 
 
 class Query(BaseModel):

@@ -18,6 +18,7 @@ from pipeline.contract import UserError
 from runners.events import ENDED, NodeEvent, Observer
 from runners.interrupt import Interrupt, catching
 from runners.run import RECORD, Run, RunResult, begun, cut_short
+from runners.searches import check_reusable
 
 LOCK = ".lock"
 LOOK_S = 0.5
@@ -90,9 +91,10 @@ def execute(run: Run, observe: Observer = lambda _event: None) -> RunResult:
       The result, also for a run that was refused, that failed in a node, or that Ctrl-C or SIGTERM interrupted.
 
     Raises:
-      UserError: another run holds the root.
+      UserError: another run holds the root, or hyper-parameters are to be reused that no search has left.
     """
     with catching() as interrupt, locked(run.root), scratch(run.root):
+        check_reusable(run)
         start, clock = begun(run), time.monotonic()
         _record(start)
         result = _until_interrupted(run, start, observe, interrupt)

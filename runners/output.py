@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from pipeline.contract import Tuned
 from pipeline.verdict import JUDGED_SPLIT, Check, number, sentence
 from runners.run import RunResult
 
@@ -91,6 +92,8 @@ def print_result(console: Console, result: RunResult, *, afterwards: bool = Fals
       afterwards: another command prints it, so that how to go on with it is not what was typed now.
     """
     _print_input(console, result)
+    if result.tuned:
+        console.print(escape(_found(result.tuned)), soft_wrap=True, highlight=False)
     if result.checks:
         console.print(_gates(result.checks))
     for split, metrics in result.metrics.items():
@@ -130,6 +133,12 @@ def _print_input(console: Console, result: RunResult) -> None:
         console.print(_counts(result))
     if result.counts.get("quarantined"):
         console.print(f"Unusable input, each with its reason: {result.data['quarantine']}", soft_wrap=True)
+
+
+def _found(tuned: Tuned) -> str:
+    """Says which settings a search chose: they went over what people had set."""
+    chosen = (f"{name} {each.found} (given {each.given})" for name, each in tuned.settings.items())
+    return f"Settings of the training that a search of {tuned.trials} trials chose: {', '.join(chosen)}"
 
 
 def _listed(split: str, metrics: dict[str, float | None]) -> str:

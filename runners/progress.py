@@ -177,7 +177,7 @@ class LiveTable(Lines):
     def _found(self, node: str, event: NodeEvent) -> str:
         """Of a training that ended, what its last epoch told."""
         epoch = self.trained.get(node)
-        return escape(found(event) or (_epoch(epoch) if epoch else ""))
+        return escape(found(event) or (_epoch(node, epoch) if epoch else ""))
 
 
 class JsonLines(View):
@@ -258,7 +258,7 @@ def without_traceback(*, as_json: bool) -> Iterator[None]:
 def found(event: NodeEvent) -> str:
     """Says in a line what is known of a node besides its state: examples, the epoch, what a gate found."""
     if event.epoch:
-        return _epoch(event.epoch)
+        return _epoch(event.node, event.epoch)
     missed = [check for check in event.checks if not check.passed]
     if missed:
         return sentence(missed[0]) + (f" (and {len(missed) - 1} more)" if len(missed) > 1 else "")
@@ -277,6 +277,8 @@ def _is_of_model(check: Check) -> bool:
     return check.gate == "model" and check.slice == OVERALL
 
 
-def _epoch(epoch: Epoch) -> str:
+def _epoch(node: str, epoch: Epoch) -> str:
+    """A search tells of its trials as a training does of its epochs."""
+    kind = "trial" if node == "Tuner" else "epoch"
     values = (f"{name} {value:.4g}" for name, value in epoch.values.items() if value is not None)
-    return f"epoch {epoch.epoch} of {epoch.epochs}: {', '.join(values)}"
+    return f"{kind} {epoch.epoch} of {epoch.epochs}: {', '.join(values)}"

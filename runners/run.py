@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel
 
-from pipeline.contract import Model, Query, Settings, TableSettings, UserError, load
+from pipeline.contract import Model, Query, Settings, TableSettings, Tuned, UserError, load
 from pipeline.fingerprint import digest_code
 from pipeline.ingestion.pictures import PictureSet, load_pictures
 from pipeline.ingestion.raw import RawTable, ask, load_raw
@@ -99,6 +99,7 @@ class RunResult(BaseModel):
       counts: rows or files of the raw data by what became of them; none if ingestion did not come to an end.
       data: name and digest of the raw data, and where its unusable rows or files are listed, if that is known.
       training: folder of the training's logs, if it came to its end.
+      tuned: hyper-parameters of a search that go over the settings, if this run searched, or reused what one found.
       code: what ran: `commit` and `changed` (files that differ from it) where the project is a git checkout, and
         versions of packages.
       machine: what it ran on: system, processors, memory.
@@ -126,6 +127,7 @@ class RunResult(BaseModel):
     data: dict[str, str]
     folder: str
     training: str | None = None
+    tuned: Tuned | None = None
     code: dict[str, str] = {}
     machine: dict[str, str] = {}
     terminated: bool = False

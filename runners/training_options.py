@@ -9,8 +9,10 @@ import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pipeline.contract import Model, UserError
+from pipeline.settings import make_settings
 
 SPLITS = {
     "train": "AIP_TRAINING_DATA_URI",
@@ -136,6 +138,21 @@ def check_source(data: str | None, examples: str | None, graph: str | None) -> N
             expected="--data, or --examples together with --transform-graph",
             received=" and ".join(name for name, value in typed.items() if value),
             todo="name raw data, or both of what a Transform wrote: transformed_examples and transform_graph",
+        )
+
+
+def check_untuned(model: Model, layers: tuple[Mapping[str, Any], ...]) -> None:
+    """Refuses a search for hyper-parameters: it is a node of the pipeline's, and what it found lies in its metadata.
+
+    Raises:
+      UserError: the settings ask for one, or cannot be used.
+    """
+    tuning = make_settings(model, *layers).training.tuning
+    if tuning != "off":
+        raise UserError(
+            expected="training.tuning=off: a training job trains with the settings that it is told",
+            received=f"training.tuning={tuning}",
+            todo="search in a run, pipelines run … --set tuning=search, and pass on what it found as flags",
         )
 
 

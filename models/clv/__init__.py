@@ -20,6 +20,7 @@ MODEL = Model(
     weight=features.WEIGHT,
     preprocessing_fn="models.clv.preprocessing.preprocessing_fn",
     run_fn="models.clv.trainer.run_fn",
+    tuner_fn="models.clv.tuner.tuner_fn",
     naive="models.clv.naive.naive",
     naive_features=(features.PAST, features.TENURE),
     outputs=(features.MEDIAN, features.BUYS_AGAIN, features.LOW, features.HIGH),

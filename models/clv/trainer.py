@@ -20,7 +20,7 @@ from models import architecture, checkpoints
 from models.board import Board
 from models.clv import network, preprocessing, reference, serving
 from models.clv.progress import Progress
-from pipeline.contract import UserError
+from pipeline.contract import UserError, tuned_config
 
 BLOCK = 4096
 """Rows that are parsed at once."""
@@ -46,11 +46,12 @@ class Totals(NamedTuple):
 def run_fn(fn_args: Any) -> None:
     """TFX Trainer's entry: reads the transformed train split and `custom_config`, nothing of eval.
 
-    `custom_config["training"]` are the training settings; `custom_config["checkpoints"]` is a folder for checkpoints
-    that outlive an interrupted training, or None. Beside the model, the folder of the model run gets `training.json`,
-    which is what `train` returns, and TensorBoard's logs.
+    `custom_config["training"]` are the training settings; what a search found, `hyperparameters`, goes over them.
+    `custom_config["checkpoints"]` is a folder for checkpoints that outlive an interrupted training, or None. Beside the
+    model, the folder of the model run gets `training.json`, which is what `train` returns, with `tuned` if there was a
+    search, and TensorBoard's logs.
     """
-    config = fn_args.custom_config
+    config, tuned = tuned_config(fn_args)
     folder = config.get("checkpoints")
     history = train(
         examples=fn_args.train_files,
@@ -60,6 +61,8 @@ def run_fn(fn_args: Any) -> None:
         run_folder=fn_args.model_run_dir,
         checkpoints_folder=folder and checkpoints.folder_of_training(folder, config, fn_args.train_files),
     )
+    if tuned:
+        history["tuned"] = tuned.model_dump(mode="json")
     tf.io.gfile.makedirs(fn_args.model_run_dir)
     with tf.io.gfile.GFile(f"{fn_args.model_run_dir}/training.json", "w") as file:
         file.write(json.dumps(history, indent=1))

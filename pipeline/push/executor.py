@@ -20,7 +20,7 @@ from tfx.utils import io_utils, json_utils, proto_utils
 
 from pipeline.push import Manifest, Pushed, Told, draft, publish
 from pipeline.push.history import MODEL_URI
-from pipeline.push.manifest import EXAMPLES_FILE, INGESTION_FILE, METRICS_FILE, NAIVE_FILE, SLICES_FILE
+from pipeline.push.manifest import EXAMPLES_FILE, INGESTION_FILE, METRICS_FILE, NAIVE_FILE, SLICES_FILE, TUNED_FILE
 from pipeline.remote import local_folder
 
 NEW = "new"
@@ -99,7 +99,8 @@ def _measured(input_dict: Artifacts) -> dict[str, Any]:
     blessing = artifact_utils.get_single_instance(input_dict[standard_component_specs.INFRA_BLESSING_KEY])
     files = {"metrics": METRICS_FILE, "slices": SLICES_FILE, "naive": NAIVE_FILE, "examples": EXAMPLES_FILE}
     found = {name: _read(f"{blessing.uri}/{file}") or {} for name, file in files.items()}
-    return {**found, "ingested": _read(f"{blessing.uri}/{INGESTION_FILE}")}
+    noted = {"ingested": INGESTION_FILE, "tuned": TUNED_FILE}
+    return {**found, **{name: _read(f"{blessing.uri}/{file}") for name, file in noted.items()}}
 
 
 def _read(file: str) -> Any:

@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from pipeline.contract import Model, Settings, UserError
+from pipeline.contract import Model, Settings, Tuned, UserError
 from pipeline.fingerprint import digest_file, digest_folder
 from pipeline.verdict import JUDGED_SPLIT
 
@@ -23,6 +23,8 @@ METRICS_FILE, SLICES_FILE, NAIVE_FILE = "metrics.json", "slices.json", "naive.js
 """Where the serving gate leaves the metrics that it measured, beside its InfraBlessing."""
 INGESTION_FILE, EXAMPLES_FILE = "ingestion.json", "examples.json"
 """Where it leaves what became of the raw data (`pipeline.ingestion.raw.RawReport`), and split -> examples."""
+TUNED_FILE = "tuned.json"
+"""Where it leaves what a search for hyper-parameters came to, if there was one (`pipeline.contract.Tuned`)."""
 _PACKAGES = ("tfx", "tensorflow", "tfx-pipelines")
 
 
@@ -101,6 +103,7 @@ class Manifest(Told):
       naive: as `metrics`, had the naive rule been the model.
       ingested: what became of the raw data, if that is known.
       examples: split -> how many there are.
+      tuned: the hyper-parameters that it was trained with, over those in `settings`, if a search found them.
       versions: of Python and packages.
       version: number of the version; 0 in a draft.
       pushed_at: UTC, ISO 8601; empty in a draft.
@@ -115,6 +118,7 @@ class Manifest(Told):
     naive: dict[str, Any] = {}
     ingested: Ingested | None = None
     examples: dict[str, int] = {}
+    tuned: Tuned | None = None
     versions: dict[str, str]
     version: int = 0
     pushed_at: str = ""

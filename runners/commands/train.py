@@ -21,6 +21,7 @@ from runners.training_options import (
     Records,
     Transformed,
     check_source,
+    check_untuned,
     find_places,
     find_source,
     read_flags,
@@ -74,6 +75,7 @@ def train(
     contract = find_model(model)
     own = read_assignments(contract, [*(assignments or []), *read_flags(contract, context.args)])
     settings = (*layers(contract, env, None), own)
+    check_untuned(contract, settings)
     check_source(data, examples, transform_graph)
     vertex = _vertex(env)
     if vertex is None and dry_run:

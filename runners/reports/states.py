@@ -34,6 +34,8 @@ PURPOSE = {
     "Reference": "looks for the statistics of the last pushed model's data",
     "DataGate": "stops the run if the data cannot be trusted",
     "Transform": "turns features into what the network reads",
+    "Tuner": "searches for hyper-parameters inside of the training split",
+    "LastSearch": "looks for the hyper-parameters that the last search found",
     "Trainer": "fits the network",
     "ServingGate": "asks the trained model as a server would, and stops the run if it answers wrongly",
     "Champion": "looks for the last pushed model, to compare with",

@@ -8,7 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from pipeline.contract import Listing, Plot
+from pipeline.contract import Listing, Plot, Tuned
 from runners.reports.exhibits import show
 from runners.reports.facts import Facts
 from runners.reports.network import networks, shape_text
@@ -41,7 +41,9 @@ def section(facts: Facts) -> Markup | None:
     told = facts.training
     if told is None:
         return None
-    settings = facts.result.settings.get("training", {})
+    tuned = facts.result.tuned
+    given = facts.result.settings.get("training", {})
+    settings = tuned.over(given) if tuned else given
     history: History = told.get("history", [])
     return render(
         "training.html",
@@ -49,6 +51,7 @@ def section(facts: Facts) -> Markup | None:
         curves=show([_curves(history, told.get("best_epoch"))]) if len(history) > 1 else "",
         numbers=show([_numbers(facts, told)]),
         settings=show([_settings(settings)]),
+        tuned=show([_tuned(tuned)]) if tuned else "",
         networks=networks(told.get("layers", [])),
         shape=shape_text,
     )
@@ -104,10 +107,25 @@ def _settings(settings: Mapping[str, Any]) -> Listing:
     return Listing("Settings of the training", "", ("setting", "value"), rows)
 
 
+def _tuned(tuned: Tuned) -> Listing:
+    """What the search chose from, and what it found."""
+    kept = all(each.found == each.given for each in tuned.settings.values())
+    says = (
+        f"{tuned.trials} trials. Score ({tuned.objective}; less is better): "
+        f"{figure(tuned.score)} of what was found, {figure(tuned.given)} of the settings as they were given. "
+        + ("Nothing better than those was found." if kept else "What was found went over what was set.")
+    )
+    rows = (
+        (name, _entry(each.given), "; ".join(str(_entry(value)) for value in each.tried), _entry(each.found))
+        for name, each in tuned.settings.items()
+    )
+    return Listing("Settings that a search chose", says, ("setting", "given", "tried", "found"), tuple(rows))
+
+
 def _entry(value: Any) -> str | float | None:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return ", ".join(map(str, value)) or "none"
     return value if value is None or isinstance(value, int | float) else str(value)
 

@@ -85,7 +85,9 @@ def spec_name(model: Model, settings: Settings) -> str:
 
 def _check_code(model: Model) -> None:
     """A node would only fail in its container, after those before it were paid for."""
-    for path in (model.preprocessing_fn, model.run_fn, model.naive, *(metric.function for metric in model.metrics)):
+    tuner = filter(None, [model.tuner_fn])
+    metrics = (metric.function for metric in model.metrics)
+    for path in (model.preprocessing_fn, model.run_fn, *tuner, model.naive, *metrics):
         try:
             load(path)
         except ImportError as error:
@@ -219,12 +221,12 @@ def _dataflow(vertex: VertexSettings) -> list[str]:
 
 
 def _limit(component: BaseComponent, vertex: VertexSettings) -> None:
-    """Says how much of a machine a node's container may use; an accelerator is for the Trainer alone."""
+    """Says how much of a machine a node's container may use; an accelerator is for those alone that train."""
     limits = pipeline_spec_pb2.PipelineDeploymentConfig.PipelineContainerSpec.ResourceSpec(
         cpu_limit=vertex.cpus or 0, memory_limit=vertex.memory_gb or 0
     )
     training = vertex.training
-    if component.id == "Trainer" and training.place == "container" and training.accelerator:
+    if component.id in ("Trainer", "Tuner") and training.place == "container" and training.accelerator:
         limits.accelerator.type, limits.accelerator.count = training.accelerator, training.accelerators
     if limits.ByteSize():
         component.with_platform_config(limits)

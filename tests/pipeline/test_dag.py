@@ -23,7 +23,7 @@ from tfx.orchestration.kubeflow.v2 import kubeflow_v2_dag_runner
 from tfx.proto import example_gen_pb2
 from tfx.types import standard_artifacts
 
-from pipeline.contract import Model, Pictures, Settings, find_model
+from pipeline.contract import Model, Pictures, Settings, Sought, Tuned, UserError, find_model
 from pipeline.dag import Choices, create_pipeline
 from pipeline.fingerprint import digest_folder
 from pipeline.ingestion.image_example_gen import ImageExampleGen
@@ -32,11 +32,12 @@ from pipeline.latency import LATENCY_FILE, Latency
 from pipeline.model_gate import metric_values
 from pipeline.push import verify, versions
 from pipeline.push.card import CARD_FILE
+from pipeline.push.manifest import TUNED_FILE
 from pipeline.push.serving_version import rollback
 from pipeline.serving_gate import read_metrics
 from pipeline.settings import get, make_settings
 from runners.local import execute
-from runners.output import print_verdict
+from runners.output import print_result, print_verdict
 from runners.pushed_models import base_of, look
 from runners.run import RunResult, prepare
 
@@ -354,6 +355,66 @@ def test_a_run_whose_model_was_rolled_back_says_so_and_how_to_serve_it(
     assert [each.rolled_back for each in three_runs] == [None, None, None]
 
 
+# --- a search for hyper-parameters ---------------------------------------------------------------------
+
+TUNED = tiny.make_model(tuner_fn="tiny.tuner.tuner_fn")
+
+
+def test_there_is_nothing_to_reuse_before_a_search(root: Path) -> None:
+    with pytest.raises(UserError) as caught:
+        run(TUNED, root, training={"tuning": "reuse"}, data={"line": "unsearched"})
+    assert "a search of pipeline tiny-unsearched left" in caught.value.expected
+    assert caught.value.received == "none"
+    assert "--set tuning=search" in caught.value.todo
+    assert not (root / "records" / "tiny-unsearched").exists()
+
+
+@pytest.fixture(scope="module")
+def searched(root: Path) -> RunResult:
+    """Of an offset with which the model is refused, without a search."""
+    return run(TUNED, root, training={"offset": 1.0, "tuning": "search"})
+
+
+def test_a_search_goes_over_what_was_set_and_says_so(searched: RunResult, root: Path) -> None:
+    assert {"Tuner", "Trainer", *AFTER_TRAINING} <= nodes(searched, "run")
+    assert searched.outcome in ("pushed", "unchanged")
+    assert searched.tuned
+    assert searched.tuned.settings == {"offset": Sought(given=1.0, tried=(-0.5, 0.0, 0.5, 1.0), found=0.0)}
+    assert (searched.tuned.trials, searched.tuned.score, searched.tuned.given) == (4, 0, 1)
+    assert searched.settings["training"]["offset"] == 1.0
+    noted = artifact(searched, "ServingGate", "blessing") / TUNED_FILE
+    assert Tuned.model_validate_json(noted.read_text()) == searched.tuned
+    console = Console(file=io.StringIO(), width=200)
+    print_result(console, searched)
+    said = "Settings of the training that a search of 4 trials chose: offset 0.0 (given 1.0)"
+    assert said in console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_a_change_of_the_gates_searches_no_more(searched: RunResult, root: Path) -> None:
+    gates = {"allowed_anomalies": {"z": "a feature to come"}}
+    result = run(TUNED, root, training={"offset": 1.0, "tuning": "search"}, gates=gates)
+    assert {"Tuner", "Trainer"} <= nodes(result, "cached")
+    assert result.tuned == searched.tuned
+
+
+def test_what_a_search_found_is_reused_and_gives_the_same_model(searched: RunResult, root: Path) -> None:
+    result = run(TUNED, root, training={"offset": 2.0, "tuning": "reuse"})
+    assert "Tuner" not in result.planned
+    assert "LastSearch" in nodes(result, "resolved")
+    assert "LastSearch" in result.planned["Trainer"]
+    assert "Trainer" in nodes(result, "run")
+    assert (result.tuned, result.settings["training"]["offset"]) == (searched.tuned, 2.0)
+    assert (result.outcome, result.metrics) == ("pushed", searched.metrics)
+    manifest = verify(Path(result.pushed or ""))
+    assert (manifest.tuned, manifest.settings["training"]["offset"]) == (searched.tuned, 2.0)
+
+
+def test_without_the_switch_a_search_is_no_matter(searched: RunResult, root: Path) -> None:
+    result = run(TUNED, root, training={"offset": 1.0})
+    assert (result.outcome, result.tuned) == ("refused", None)
+    assert not {"Tuner", "LastSearch"} & set(result.planned)
+
+
 # --- the same DAG for Vertex ---------------------------------------------------------------------------
 
 
@@ -398,5 +459,14 @@ def test_the_same_function_compiles_for_kubeflow(name: str, tmp_path: Path) -> N
     assert "DataGate" in tasks["Transform"]["dependentTasks"]
     assert "Reference" not in tasks, "Vertex runs no resolver strategy of ours: drift is not judged there"
     assert "ServingGate" in tasks["Evaluator"]["dependentTasks"]
+    assert not {"Tuner", "LastSearch"} & set(tasks), "nobody asked for a search"
     source = "gs://bucket/photos.tar" if name == "colorizer" else "FROM project.shop.sales"
     assert source in json.dumps(spec)
+
+
+@pytest.mark.parametrize(("tuning", "node"), [("search", "Tuner"), ("reuse", "LastSearch")])
+def test_it_compiles_with_a_search_and_without_one_before_it(tuning: str, node: str, tmp_path: Path) -> None:
+    tasks = compiled(TUNED, tmp_path / "spec.json", training={"tuning": tuning})["root"]["dag"]["tasks"]
+    taken = tasks["Trainer"]["inputs"]["artifacts"]["hyperparameters"]["taskOutputArtifact"]
+    assert (taken["producerTask"], taken["outputArtifactKey"]) == (node, "best_hyperparameters")
+    assert node in tasks["Trainer"]["dependentTasks"]

@@ -10,7 +10,7 @@ import pytest
 
 from models.clv import MODEL
 from models.clv.settings import ClvSettings, Features
-from pipeline.contract import Range, Settings, UserError
+from pipeline.contract import Range, Settings, UserError, find_model
 from pipeline.settings import make_settings, pipeline_name, read_assignments, read_environment
 
 
@@ -130,6 +130,14 @@ def test_a_missing_environment_names_those_there_are(tmp_path: Path) -> None:
     (tmp_path / "nightly.yaml").touch()
     with pytest.raises(UserError, match="environments there: nightly"):
         read_environment(MODEL, tmp_path / "moon.yaml")
+
+
+@pytest.mark.parametrize("tuning", ["search", "reuse"])
+def test_a_model_that_cannot_be_searched_for_is_told_so(tuning: str) -> None:
+    with pytest.raises(UserError) as caught:
+        make_settings(find_model("colorizer"), {"training": {"tuning": tuning}})
+    assert caught.value.expected.startswith("training.tuning=off")
+    assert make_settings(MODEL, {"training": {"tuning": tuning}}).training.tuning == tuning
 
 
 def test_line_and_horizon_name_a_pipeline_and_the_cutoff_does_not() -> None:

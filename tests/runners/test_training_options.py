@@ -15,6 +15,7 @@ from runners.training_options import (
     Records,
     Transformed,
     check_source,
+    check_untuned,
     find_places,
     find_records,
     find_source,
@@ -37,6 +38,14 @@ def test_every_spelling_of_a_flag_is_understood() -> None:
     words = ["--learning-rate", "0.01", "--batch_size=16", "--training.seed", "3", "--hidden-units=[8, 4]"]
     expected = ["learning_rate=0.01", "batch_size=16", "seed=3", "hidden_units=[8, 4]"]
     assert read_flags(MODEL, words) == [f"training.{pair}" for pair in expected]
+
+
+@pytest.mark.parametrize("tuning", ["search", "reuse"])
+def test_a_training_job_searches_for_nothing(tuning: str) -> None:
+    with pytest.raises(UserError) as caught:
+        check_untuned(MODEL, ({"training": {"tuning": tuning}},))
+    assert (caught.value.received, "--set tuning=search" in caught.value.todo) == (f"training.tuning={tuning}", True)
+    check_untuned(MODEL, ({"training": {"seed": 8}},))
 
 
 def test_a_negative_number_is_a_value() -> None:

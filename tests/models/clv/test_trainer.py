@@ -149,6 +149,7 @@ def test_run_fn_reads_the_train_files_and_writes_what_happened(transformed: Any,
                 "training": Training(epochs=2, members=5, early_stopping=True).model_dump(),
                 "checkpoints": str(tmp_path / "checkpoints"),
             },
+            hyperparameters=None,
         )
     )
     assert list((tmp_path / "run").glob("events.out.tfevents.*"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from playwright.sync_api import expect
 from recorded_runs import write_record
 from report_page import looked_at
 
+from pipeline.contract import Sought, Tuned
 from runners.reports.facts import gather
 from runners.reports.report import write
 
@@ -55,8 +57,8 @@ TOLD = {
 }
 
 
-def _report(root: Path, told: dict[str, Any]) -> Path:
-    result = write_record(root, RUN, outcome="refused")
+def _report(root: Path, told: dict[str, Any], **more: Any) -> Path:
+    result = write_record(root, RUN, outcome="refused", **more)
     folder = root / "model_run"
     folder.mkdir()
     (folder / "training.json").write_text(json.dumps(told))
@@ -133,3 +135,25 @@ def test_a_cached_training_names_the_run_that_trained(tmp_path: Path) -> None:
 def test_a_run_that_did_not_train_has_no_such_section(tmp_path: Path) -> None:
     write_record(tmp_path, RUN)
     assert 'id="training"' not in write(gather(tmp_path, RUN)).read_text()
+
+
+def test_what_a_search_chose_is_listed_beside_what_was_set(tmp_path: Path, opened: Open) -> None:
+    tuned = Tuned(
+        settings={
+            "learning_rate": Sought(given=0.01, tried=(0.003, 0.01, 0.03), found=0.03),
+            "hidden_units": Sought(given=[32, 16], tried=([], [8], [32, 16]), found=[]),
+        },
+        trials=12,
+        score=0.9312,
+        given=0.9555,
+        objective="error beside the rule's",
+    )
+    told = looked_at(opened, _report(tmp_path, TOLD, tuned=tuned)).locator("#training")
+    expect(told).to_contain_text("12 trials. Score (error beside the rule's; less is better): 0.9312 of what was found")
+    expect(told).to_contain_text("0.9555 of the settings as they were given. What was found went over what was set.")
+    rows = told.get_by_role("row")
+    expect(rows.filter(has_text="0.003; 0.01; 0.03")).to_have_text(
+        re.compile(r"learning_rate\s*0\.01\s*0\.003; 0\.01; 0\.03\s*0\.03")
+    )
+    expect(rows.filter(has_text="none; 8; 32, 16")).to_have_text(re.compile(r"32, 16\s*none; 8; 32, 16\s*none"))
+    expect(told.get_by_role("row", name="learning_rate 0.03", exact=True)).to_be_visible()

@@ -18,7 +18,9 @@ from pipeline.contract import UserError, find_model
 from pipeline.settings import make_settings
 from runners.commands.compiling import write
 from runners.vertex.compiling import Spec, compile_spec
-from runners.vertex.settings import VertexSettings, read_vertex
+from runners.vertex.rehearsal import lookup
+from runners.vertex.rehearsal.spec import read
+from runners.vertex.settings import Training, VertexSettings, read_vertex
 
 GOLDEN = Path(__file__).parent / "golden"
 ENVIRONMENT = Path(__file__).parents[3] / "deploy/environments/vertex.yaml"
@@ -92,6 +94,24 @@ def test_an_accelerator_in_the_container_is_the_trainers_alone() -> None:
     spec = compiled("clv", training={"accelerator": "NVIDIA_TESLA_T4", "accelerators": 2}, cpus=4, memory_gb=16)
     assert node(spec, "Trainer")["resources"]["accelerator"] == {"type": "NVIDIA_TESLA_T4", "count": "2"}
     assert node(spec, "Transform")["resources"] == {"cpuLimit": 4.0, "memoryLimit": 16.0}
+
+
+@pytest.mark.parametrize(("tuning", "node_of"), [("search", "Tuner"), ("reuse", "LastSearch")])
+def test_a_search_is_a_node_that_can_be_rehearsed(tuning: str, node_of: str) -> None:
+    vertex = read_vertex(ENVIRONMENT).model_copy(update={"training": Training(accelerator="NVIDIA_TESLA_T4")})
+    model, layers = find_model("clv"), (DESTINATION, RESOLVED["clv"])
+    spec = compile_spec(model, make_settings(model, *layers, {"training": {"tuning": tuning}}), vertex)
+    rehearsed = read(spec, {})
+    lookup.check(rehearsed)
+    assert node_of in rehearsed.nodes["Trainer"].upstream
+    if tuning == "search":
+        assert node(spec, "Tuner")["resources"]["accelerator"]["type"] == "NVIDIA_TESLA_T4"
+        assert constant(spec, "Tuner", "custom_config")["trials"] == 12
+        assert spec["pipelineSpec"]["root"]["dag"]["tasks"]["Tuner"]["inputs"]["artifacts"].keys() == {
+            "examples",
+            "schema",
+            "transform_graph",
+        }
 
 
 def test_a_push_to_the_registry_is_told_what_to_deploy() -> None:

@@ -9,6 +9,8 @@ import tensorflow as tf
 import tensorflow_transform as tft
 from tensorflow_transform.saved import saved_transform_io_v2
 
+from pipeline.contract import tuned_config
+
 
 def run_fn(fn_args: Any) -> None:
     graph = tft.TFTransformOutput(fn_args.transform_graph_path or fn_args.transform_output)
@@ -16,7 +18,8 @@ def run_fn(fn_args: Any) -> None:
     records = list(tf.data.TFRecordDataset(files, compression_type="GZIP").as_numpy_iterator())
     rows = tf.io.parse_example(tf.constant(records), graph.transformed_feature_spec())
     slope, intercept = np.polyfit(np.ravel(rows["x_scaled"]), np.ravel(rows["y"]), 1)
-    export(graph, slope, intercept + fn_args.custom_config["training"]["offset"], fn_args.serving_model_dir)
+    config, _ = tuned_config(fn_args)
+    export(graph, slope, intercept + config["training"]["offset"], fn_args.serving_model_dir)
 
 
 def export(graph: Any, slope: float, intercept: float, folder: str) -> None:
