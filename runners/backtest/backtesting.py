@@ -83,6 +83,14 @@ class Backtested(BaseModel):
         return 0 if all(line.score for line in self.lines) else NOT_SCORED
 
 
+class InterruptedRun(Exception):
+    """Ctrl-C or SIGTERM ended a run, and with it the backtest; `exit_code` is the command's."""
+
+    def __init__(self, exit_code: int) -> None:
+        super().__init__(exit_code)
+        self.exit_code = exit_code
+
+
 def backtest(planned: Plan, tell: Tell = lambda _cutoff, _news: None) -> Backtested:
     """Runs the pipeline as of each cut-off, scores it, and writes `backtest.json`.
 
@@ -91,7 +99,7 @@ def backtest(planned: Plan, tell: Tell = lambda _cutoff, _news: None) -> Backtes
       tell: told how it goes on.
 
     Raises:
-      KeyboardInterrupt: somebody asked to stop; the same backtest goes on where it stopped.
+      InterruptedRun: somebody asked to stop; the same backtest goes on where it stopped.
     """
     ended = [_run(planned, cutoff, tell) for cutoff in planned.cutoffs]
     rows = {
@@ -120,7 +128,7 @@ def _run(planned: Plan, cutoff: date, tell: Tell) -> Ended:
     ended = running.run(planned, cutoff, lambda event: tell(cutoff, event))
     tell(cutoff, ended)
     if ended.outcome == "interrupted":
-        raise KeyboardInterrupt
+        raise InterruptedRun(ended.exit_code)
     return ended
 
 

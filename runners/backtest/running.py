@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -99,6 +99,7 @@ class Ended(BaseModel):
       run_id: name of its record.
       predictions: file of the eval split's rows; None if the serving gate was not reached.
       trained: folder of the saved model; None if there is none.
+      exit_code: of such a run, had it been one by itself.
     """
 
     cutoff: date
@@ -108,6 +109,7 @@ class Ended(BaseModel):
     run_id: str = ""
     predictions: Path | None = None
     trained: Path | None = None
+    exit_code: int = 2
 
 
 def entry(model: Model) -> tuple[Backtest, Query]:
@@ -157,11 +159,7 @@ def plan(model: Model, root: Path, cutoffs: str, *, data: Path | None, layers: t
 
 
 def run(planned: Plan, cutoff: date, observe: Observer) -> Ended:
-    """Runs the pipeline as of a cut-off, unless it already ran; a run that fails for its data's reasons is told so.
-
-    Raises:
-      KeyboardInterrupt: somebody asked to stop.
-    """
+    """Runs the pipeline as of a cut-off, unless it already ran; a run that fails for its data's reasons is told so."""
     try:
         prepared = planned.run(cutoff)
         result = _finished(prepared) or execute(prepared, observe)
@@ -175,6 +173,7 @@ def run(planned: Plan, cutoff: date, observe: Observer) -> Ended:
         run_id=result.run_id,
         predictions=Path(result.predictions["eval"]) if "eval" in result.predictions else None,
         trained=_trained(result),
+        exit_code=result.exit_code,
     )
 
 
@@ -196,11 +195,10 @@ def _trained(result: RunResult) -> Path | None:
 def _digest(prepared: Run, query: Query) -> str:
     """Of all that decides what the runs come to, but for the cut-off: a model of other code is no champion of theirs.
 
-    All sources of the packages are in it. `digest_code` is finer, but imports TensorFlow with the model, which takes ten
-    seconds and would be done before anything is said.
+    All sources of the packages are in it: `digest_code` is finer, but imports TensorFlow with the model.
     """
     packages = sorted({"pipeline", prepared.model.run_fn.partition(".")[0]})
-    folders = [Path(place) for name in packages for place in importlib.util.find_spec(name).submodule_search_locations]
+    folders = [Path(place) for name in packages for place in importlib.import_module(name).__path__]
     files = [file for folder in folders for file in sorted(folder.rglob("*")) if file.suffix in SOURCES]
     code = [digest_file(file) for file in (*files, resource(query.sql), resource(prepared.model.schema_file))]
     return digest_json([prepared.raw.digest, prepared.settings.model_dump(mode="json"), code])

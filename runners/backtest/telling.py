@@ -16,13 +16,18 @@ COLUMNS = (
     "rows", "MAE", "rule's", "model / rule", "95 % interval", "bias", "rule's", "Spearman", "Gini", "in 80 %",
 )  # fmt: skip
 
+SHOWN = 5
+"""Reasons that are printed of each cut-off: a refused file may have dozens."""
+
 
 def show(found: Backtested, console: Console) -> None:
     """Prints the tables, why runs were refused or failed, the sentences, and where it all lies."""
     console.print(_own(found))
     for line in found.lines:
-        for why in line.why:
+        for why in line.why[:SHOWN]:
             console.print(f"  {line.cutoff}: {escape(why)}", soft_wrap=True, highlight=False)
+        if len(line.why) > SHOWN:
+            console.print(f"  {line.cutoff}: and {len(line.why) - SHOWN} more, in {FILE}", highlight=False)
     if found.forward:
         console.print(_forward(found))
     for sentence in sentences(found):
@@ -40,8 +45,8 @@ def sentences(found: Backtested) -> Iterator[str]:
         )
     else:
         yield (
-            f"No two cut-offs are {found.horizon_days - 1} days apart or more, so that no model could be asked about "
-            "a later day whose future it had not seen."
+            f"No model was trained {found.horizon_days - 1} days or more before another cut-off: none could be asked "
+            "about a later day whose future it had not seen."
         )
 
 
@@ -54,7 +59,7 @@ def _sentence(whom: str, tried: Sequence[tuple[str, Score | None, Line | None]])
 
 def _why_not(score: Score | None, line: Line | None) -> str:
     if score is None:
-        return f"no score: the run was {line.outcome}" if line else "no score"
+        return f"not scored: {line.outcome}" if line else "not scored"
     if score.ratio is None:
         return "the rule makes no error"
     if score.low is None or score.high is None:

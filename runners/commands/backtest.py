@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import Console
 from rich.markup import escape
 
 from pipeline.contract import Model, UserError, find_model
@@ -16,9 +17,8 @@ from pipeline.settings import read_assignments
 from runners.options import AsJson, Data, Environment, ModelName, Root, Set, layers
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
-    from runners.backtest.backtesting import Tell
+    from runners.backtest.backtesting import Backtested, Tell
+    from runners.backtest.running import Plan
 
 CutOffs = Annotated[
     str,
@@ -48,27 +48,42 @@ def backtest(
     from runners import progress
 
     with progress.without_traceback(as_json=as_json):
-        from runners.backtest import backtesting, running, telling
+        from runners.backtest import backtesting, running
         from runners.commands.runs import WIDTH
-        from runners.output import libraries_log_to
+        from runners.output import libraries_log_to, print_how_to_go_on
         from runners.run import LOG
 
         contract = find_model(model)
         _hold_free(contract, assignments)
         planned = running.plan(contract, root, cutoffs, data=data, layers=layers(contract, env, assignments))
-        with libraries_log_to(planned.folder / LOG) as console:
-            console.width = max(console.width, WIDTH)
-            if not as_json:
-                days = ", ".join(map(str, planned.cutoffs))
-                console.print(f"{contract.title}: cut-offs {days}, in {planned.folder}", markup=False, soft_wrap=True)
-            found = backtesting.backtest(planned, (lambda _cutoff, _news: None) if as_json else _told_on(console))
-            if not as_json:
-                telling.show(found, console)
-        if as_json:
-            says = list(telling.sentences(found))
-            plain = {**found.model_dump(mode="json"), "says": says, "exit_code": found.exit_code}
-            sys.stdout.write(json.dumps(plain, indent=1, allow_nan=False) + "\n")
+        try:
+            with libraries_log_to(planned.folder / LOG) as console:
+                console.width = max(console.width, WIDTH)
+                found = _backtested(planned, console, as_json=as_json)
+        except backtesting.InterruptedRun as stopped:
+            if as_json:
+                progress.write_json(sys.stdout, "result", outcome="interrupted", exit_code=stopped.exit_code)
+            else:
+                print_how_to_go_on(Console(stderr=True))
+            raise typer.Exit(stopped.exit_code) from None
     raise typer.Exit(found.exit_code)
+
+
+def _backtested(planned: Plan, console: Console, *, as_json: bool) -> Backtested:
+    """Tells how it goes on, and what it came to: to people as they watch, to a program at the end."""
+    from runners.backtest.backtesting import backtest
+    from runners.backtest.telling import sentences, show
+
+    if as_json:
+        found = backtest(planned)
+        plain = {**found.model_dump(mode="json"), "says": list(sentences(found)), "exit_code": found.exit_code}
+        console.file.write(json.dumps(plain, indent=1, allow_nan=False) + "\n")
+        return found
+    days = ", ".join(map(str, planned.cutoffs))
+    console.print(f"{planned.model.title}: cut-offs {days}, in {planned.folder}", markup=False, soft_wrap=True)
+    found = backtest(planned, _told_on(console))
+    show(found, console)
+    return found
 
 
 def _hold_free(model: Model, assignments: list[str] | None) -> None:
