@@ -12,8 +12,10 @@ from runners.backtest.backtesting import FILE, Backtested, Line
 from runners.backtest.scores import LEAST, Score
 from runners.commands.runs import OUTCOMES
 
+WIDTH = 130
+"""Columns that the tables may take, however narrow the screen is."""
 COLUMNS = (
-    "rows", "MAE", "rule's", "model / rule", "95 % interval", "bias", "rule's", "Spearman", "Gini", "in 80 %",
+    "rows", "MAE", "rule's", "ratio", "95 % interval", "bias", "rule's", "Spearman", "Gini", "in 80 %",
 )  # fmt: skip
 
 SHOWN = 5

@@ -49,7 +49,7 @@ def backtest(
 
     with progress.without_traceback(as_json=as_json):
         from runners.backtest import backtesting, running
-        from runners.commands.runs import WIDTH
+        from runners.backtest.telling import WIDTH
         from runners.output import libraries_log_to, print_how_to_go_on
         from runners.run import LOG
 
