@@ -87,6 +87,7 @@ def test_a_shop_from_the_first_cutoff_to_the_table(tmp_path: Path, capfd: Captur
     (forward,) = kept["forward"]
     assert (forward["trained"], forward["used"]) == (EARLY, LATE)
     everybody = table(tmp_path, typed.data)
+    capfd.readouterr()
     naive = everybody.past_monetary_value * (1 + 91 / everybody.tenure_days.clip(lower=91))
     off = np.abs(naive - everybody.target_monetary_value_3M)
     assert forward["score"]["rows"] == len(everybody) > 2 * len(rows)
