@@ -476,6 +476,26 @@ class Ranking(_Plain):
     subject: str | None = None
 
 
+class Backtest(_Plain):
+    """How a model can be tried on the past: trained as of several days, and asked about what came after each of them.
+
+    Attributes:
+      as_of: settings key of the last day that features may see. Its default resolves to the latest that data can serve.
+      horizon_days: settings key of the days that a label takes: it counts days d with as_of < d < as_of + horizon.
+      known: feature to subtract from the label: the part of a total that is known on that day. None if there is none.
+      subject: raw column, and feature of `Model.key`, that says whom a row is about: rows of one are resampled
+        together. None where each row is about somebody else.
+      interval: outputs of the signatures that are the ends of an 80 % interval of the label less `known`; what lacks
+        them is not judged by it.
+    """
+
+    as_of: str
+    horizon_days: str
+    known: str | None = None
+    subject: str | None = None
+    interval: tuple[str, str] | None = None
+
+
 class Illustration(_Plain):
     """Which rows of the eval split a report shows as pictures: the best, the median and the worst ones.
 
@@ -635,6 +655,7 @@ class Model(_Plain):
       commands: the model's own commands.
       explanation: how answers are explained; or a sentence that says why they are not.
       ranking: the list that `pipelines predict --transactions` makes, if there is one.
+      backtest: how `pipelines backtest` tries it on the past, if it can be tried so.
       page: resource of an HTML page for people, which asks the server that it comes from; a form of the signature's
         inputs if there is none.
       about: what its model card says of use and limits; the card says so where there is nothing.
@@ -673,6 +694,7 @@ class Model(_Plain):
     commands: tuple[Command, ...] = ()
     explanation: Explanation | Reason = "the model's contract says no baseline to explain against"
     ranking: Ranking | None = None
+    backtest: Backtest | None = None
     page: str | None = None
     about: About | None = None
     described: tuple[str, ...] = ()

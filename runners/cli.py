@@ -14,6 +14,7 @@ from rich.markup import escape
 from pipeline.contract import Model, Query, UserError, find_model, load
 from pipeline.settings import make_settings
 from runners.commands import bigquery, cloud, compiling, jobs, models
+from runners.commands.backtest import backtest
 from runners.commands.check_container import check_container
 from runners.commands.compare import compare
 from runners.commands.explain import explain
@@ -248,6 +249,7 @@ app.command()(serve)
 app.command()(explain)
 app.command("check-container")(check_container)
 app.command()(predict)
+app.command()(backtest)
 app.command()(report)
 app.command()(lineage)
 for listing in (runs, show, history, compare):

@@ -67,7 +67,7 @@ def ranked(
     hold_some(rows, table, raw.source, as_of)
     for sentence in sentences(rows, table, as_of, ranking.subject):
         tell(sentence)
-    listed: pa.Table = load(ranking.function)(_answered(LoadedModel.load(version), table))
+    listed: pa.Table = load(ranking.function)(answered(LoadedModel.load(version), table))
     return listed
 
 
@@ -144,8 +144,12 @@ def _settings(contract: Model, manifest: Manifest, fixed: dict[str, Any], assign
     return make_settings(contract, kept, share, typed, own)
 
 
-def _answered(model: LoadedModel, table: pa.Table) -> pa.Table:
-    """The table with the outputs of the model beside it."""
+def answered(model: LoadedModel, table: pa.Table) -> pa.Table:
+    """Returns a table of features with the outputs of the model beside them.
+
+    Raises:
+      UserError: the model is asked with a feature that the table lacks.
+    """
     names = list(model.signatures[SIGNATURE].inputs)
     if missing := sorted(set(names) - set(table.column_names)):
         raise UserError(

@@ -18,6 +18,7 @@ LONGEST = (
     "runners/test_colorizer.py",
     "runners/test_your_own_data.py",
     "runners/test_progress.py",
+    "runners/backtest/test_backtest.py",
     "models/colorizer/test_trainer.py",
     "models/clv/test_trainer.py",
     "runners/test_training_job.py",

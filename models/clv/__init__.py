@@ -7,7 +7,7 @@ from models.clv.about import ABOUT
 from models.clv.dataset import DATASET
 from models.clv.settings import ClvSettings
 from models.clv.source import SOURCE
-from pipeline.contract import Exhibits, Explanation, Metric, Model, Ranking
+from pipeline.contract import Backtest, Exhibits, Explanation, Metric, Model, Ranking
 
 MODEL = Model(
     name="clv",
@@ -72,6 +72,13 @@ MODEL = Model(
         "rows, an unknown country as one that it never saw, and an unknown past revenue as 0 in the total",
     ),
     ranking=Ranking(as_of="features.cutoff", function="models.clv.ranking.rank", subject=features.CUSTOMER),
+    backtest=Backtest(
+        as_of="features.cutoff",
+        horizon_days="features.horizon_days",
+        known=features.PAST,
+        subject=features.CUSTOMER,
+        interval=("future_p10", "future_p90"),
+    ),
     described=features.DESCRIBED,
     rules={"SQL baseline of the reference lab": "models.clv.naive.lab_baseline"},
     exhibits=Exhibits(data="models.clv.report.data", evaluation="models.clv.report.evaluation"),

@@ -8,10 +8,13 @@ from typing import Any
 from models.clv.training_settings import Training
 
 SPACE: dict[str, tuple[Any, ...]] = {
-    "learning_rate": (0.003, 0.01, 0.03),
-    "hidden_units": ((), (16,), (32, 16), (64, 32)),
-    "epochs": (30, 60, 120),
-    "mae_weight": (0.0, 0.5, 1.0, 2.0, 4.0),
+    "learning_rate": (0.003, 0.01, 0.02),
+    "hidden_units": ((32, 16), (64,), (64, 32), (64, 64)),
+    "activation": ("gelu", "selu"),
+    "weight_decay": (0.0, 0.1, 0.3),
+    "epochs": (8, 16, 30),
+    "mae_weight": (0.0, 0.3, 0.6, 1.0),
+    "nll_weight": (0.1, 0.3, 0.6),
     "tweedie_power": (1.3, 1.5, 1.7),
 }
 """Training setting -> the values to choose from."""

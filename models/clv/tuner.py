@@ -17,7 +17,7 @@ import tensorflow_transform as tft
 from numpy.typing import NDArray
 
 from models import tuning
-from models.clv import features, preprocessing, trainer
+from models.clv import features, network, preprocessing, trainer
 from models.clv.naive import naive
 from models.clv.search_space import space_of
 
@@ -77,20 +77,27 @@ def cross_validated(
     labels, predictions, rules = [], [], []
     for file in files:
         keras.utils.clear_session()  # A search makes hundreds of networks; Keras would keep something of each.
-        model, _ = trainer.fitted([other for other in files if other != file], transform, settings)
-        for _, rows in _blocks([file], transform):
+        model, told = trainer.fitted([other for other in files if other != file], transform, settings)
+        answers = network.answers(settings, ceiling=told["largest"])
+        for _, read in _blocks([file], transform):
+            rows = as_of_the_cutoff(read)
             labels.append(rows[preprocessing.LABEL])
-            predictions.append(mean_answer(model, rows))
+            predictions.append(answers(asked(model, rows))[features.FUTURE].numpy())
             rules.append(rule(rows, feature_settings))
     as_floats = (np.concatenate(each).astype(np.float64) for each in (labels, predictions, rules))
     label, prediction, by_rule = as_floats
     return label, prediction, by_rule
 
 
-def mean_answer(model: keras.Model, rows: Rows) -> NDArray[Any]:
-    """Returns the mean future revenue that a network answers, [rows], as `serving.signatures` reads it."""
-    answers = model({name: tf.constant(rows[name]) for name in model.input}, training=False)
-    return np.asarray(tf.reduce_mean(answers, axis=1))
+def as_of_the_cutoff(rows: Rows) -> Rows:
+    """Returns the rows that a server would be asked about: none of earlier days, which are to learn from."""
+    chosen = rows[preprocessing.BEFORE] == 0
+    return {name: values[chosen] for name, values in rows.items()}
+
+
+def asked(model: keras.Model, rows: Rows) -> Any:
+    """Returns what a network answers to transformed rows."""
+    return model({name: tf.constant(rows[name]) for name in model.input}, training=False)
 
 
 def rule(rows: Rows, feature_settings: Mapping[str, Any]) -> NDArray[np.float64]:

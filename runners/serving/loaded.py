@@ -64,13 +64,17 @@ class LoadedModel:
         self._tensorflow = quiet_tensorflow()
 
     @classmethod
-    def load(cls, folder: Path) -> LoadedModel:
+    def load(cls, folder: Path, manifest: Manifest | None = None) -> LoadedModel:
         """Loads a version, after every file of it was compared with the manifest.
+
+        Args:
+          folder: where it lies.
+          manifest: of a model that was not pushed, and has none in its folder.
 
         Raises:
           UserError: the version is not as it was pushed, or TensorFlow cannot load it.
         """
-        manifest = verify(folder)
+        manifest = manifest or verify(folder)
         tf = quiet_tensorflow()
         try:
             loaded = tf.saved_model.load(str(folder))
