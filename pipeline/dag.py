@@ -181,7 +181,7 @@ def _tuned(model: Model, settings: Settings, transform: Transform, schema: Chann
         examples=transform.outputs["transformed_examples"],
         transform_graph=transform.outputs["transform_graph"],
         schema=schema,
-        train_args=trainer_pb2.TrainArgs(splits=[TRAINING_SPLIT]),
+        train_args=trainer_pb2.TrainArgs(splits=[TRAINING_SPLIT, *learnt_besides(model.source)]),
         eval_args=trainer_pb2.EvalArgs(splits=[TRAINING_SPLIT]),
         custom_config={
             "training": _training(settings),

@@ -65,9 +65,10 @@ HEADS = {
 
 
 class Study(NamedTuple):
-    """Rows to cross-validate on, the days that their label spans, and the folds."""
+    """Rows to cross-validate on, those of earlier days to learn from, the days that the label spans, and the folds."""
 
     table: Table
+    earlier: Table
     horizon: int
     splits: int
     folds: Sequence[Fold]
@@ -83,12 +84,17 @@ def study(data: Path | None, cutoff: date | None, design: str, root: Path) -> St
     run = prepare(MODEL, root, data=data, layers=({"features": {"cutoff": cutoff}} if cutoff else {},))
     raw, settings = cast(RawTable, run.raw), cast(Features, run.settings.features)
     read = feature_table(raw, SOURCE, settings)
-    trained = np.asarray(read.column("split")) == "TRAIN"
-    table = {name: read.column(name).to_numpy()[trained] for name in read.column_names}
+    table, earlier = (of_split(read, split) for split in ("TRAIN", "EARLIER"))
     table[references.LAST_HORIZON] = last_horizon(raw, settings, table[features.CUSTOMER])
     splits, repetitions = DESIGNS[design]
     drawn = list(folds(table[features.CUSTOMER], splits, repetitions))
-    return Study(table, settings.horizon_days, splits, drawn)
+    return Study(table, earlier, settings.horizon_days, splits, drawn)
+
+
+def of_split(read: Any, split: str) -> dict[str, Any]:
+    """Returns a split's rows of the feature table."""
+    chosen = np.asarray(read.column("split")) == split
+    return {name: read.column(name).to_numpy()[chosen] for name in read.column_names}
 
 
 def last_horizon(raw: RawTable, settings: Features, customers: Any) -> Any:
@@ -104,21 +110,21 @@ def last_horizon(raw: RawTable, settings: Features, customers: Any) -> Any:
     return np.array([revenue.get(customer, 0.0) for customer in customers])
 
 
-def candidates(names: Sequence[str], horizon: int, assignments: Sequence[str], folder: Path) -> dict[str, Candidate]:
+def candidates(names: Sequence[str], chosen: Study, assignments: Sequence[str], folder: Path) -> dict[str, Candidate]:
     """Returns the asked models by name; `product` and `reference-network` load TensorFlow."""
-    known = dict(references.candidates(horizon))
+    known = dict(references.candidates(chosen.horizon))
     training = read_assignments(MODEL, assignments).get("training", {})
     for name, changed in {"reference-network": {"network": "reference"}, "product": training}.items():
         if name in names:
-            known[name] = _network(folder, changed)
+            known[name] = _network(folder, changed, chosen.earlier)
     return {name: known[name] for name in MODELS if name in names}
 
 
-def _network(folder: Path, training: dict[str, Any]) -> Candidate:
+def _network(folder: Path, training: dict[str, Any], earlier: Table) -> Candidate:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     from clv_product import candidate  # type: ignore[import-not-found] # Beside this file.
 
-    return cast(Candidate, candidate(folder, training))
+    return cast(Candidate, candidate(folder, training, earlier))
 
 
 def shown(name: str, values: Sequence[float]) -> str:
@@ -195,7 +201,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def report(asked: argparse.Namespace, root: Path) -> dict[str, Any]:
     """Prints the tables one by one, and returns what they are made of."""
     chosen = study(asked.data, asked.cutoff, asked.design, root)
-    models = candidates(asked.models.split(","), chosen.horizon, asked.assignments, root)
+    models = candidates(asked.models.split(","), chosen, asked.assignments, root)
     customers = len(set(chosen.table[features.CUSTOMER]))
     print(f"{customers} customers of the training split, {len(chosen.folds)} folds ({asked.design})\n", flush=True)
     outcomes = {name: _told(name, chosen.of(model)) for name, model in models.items()}

@@ -133,7 +133,7 @@ def test_the_products_model_is_a_candidate(
     import clv_product  # type: ignore[import-not-found] # A script.
 
     monkeypatch.setattr(clv_product, "transformed", lambda *_: Path(transformed.graph).parent)
-    candidate = clv_product.candidate(tmp_path, {"epochs": 1, "early_stopping": False})
+    candidate = clv_product.candidate(tmp_path, {"epochs": 1, "members": 2}, transformed.table)
     mean = candidate(transformed.table, transformed.table, 1)["mean"]
     assert mean.shape == (600,)
     assert 0 < mean.mean() < 10 * transformed.table["future_monetary_value_3M"].mean()
