@@ -185,7 +185,7 @@ def test_the_predictions_are_of_the_customers_of_the_split(
     found = predicted.columns(result, split)
     read = ("customer_id", "customer_country", "frequency_band", "customer_weight", "past_monetary_value")
     described = (*read, "n_purchases", "days_since_last_purchase", "avg_purchase_revenue")
-    assert list(found) == [*described, "actual", "predicted", "naive"]
+    assert list(found) == [*described, "actual", "predicted", "naive", *MODEL.outputs]
     names = (*described, "target_monetary_value_3M")
     expected = predicted.examples(root, result.pipeline, split, *names)
     assert list(zip(*(found[name] for name in (*described, "actual")), strict=True)) == expected

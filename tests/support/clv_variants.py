@@ -10,20 +10,24 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from models.clv import features, preprocessing, serving, trainer
+from models.clv import features, network, preprocessing, serving, trainer
 
 
-def _fitted(fn_args: Any) -> tuple[keras.Model, tft.TFTransformOutput]:
-    """The product's network after its own training."""
-    transform = tft.TFTransformOutput(fn_args.transform_graph_path)
-    model, _ = trainer.fitted(fn_args.train_files, transform, fn_args.custom_config["training"])
-    return model, transform
+def _fitted(fn_args: Any) -> tuple[keras.Model, network.Answers, tft.TFTransformOutput]:
+    """The product's network after its own training, and what it answers."""
+    transform, settings = tft.TFTransformOutput(fn_args.transform_graph_path), fn_args.custom_config["training"]
+    model, history = trainer.fitted(fn_args.train_files, transform, settings)
+    return model, network.answers(settings, ceiling=history["largest"]), transform
 
 
 def _save_times(fn_args: Any, factor: float, plus: float = 0.0) -> None:
-    model, transform = _fitted(fn_args)
-    changed = keras.Model(model.input, model.output * factor + plus)
-    serving.save(changed, transform, fn_args.serving_model_dir)
+    model, answers, transform = _fitted(fn_args)
+
+    def changed(answer: Any) -> dict[str, Any]:
+        found = answers(answer)
+        return {**found, features.FUTURE: found[features.FUTURE] * factor + plus}
+
+    serving.save(model, changed, transform, fn_args.serving_model_dir)
 
 
 def zeros(fn_args: Any) -> None:
@@ -66,9 +70,9 @@ def shuffled_labels(fn_args: Any) -> None:
 
 def fails_on_raw_input(fn_args: Any) -> None:
     """Answers tf.Examples, as the Evaluator asks, but not raw features, as a server is asked."""
-    model, transform = _fitted(fn_args)
+    model, answers, transform = _fitted(fn_args)
     servable = serving.Servable(model, transform)
-    signatures = serving.signatures(model, servable.layer)
+    signatures = serving.signatures(model, answers, servable.layer)
     named = [{name: tf.TensorSpec([None], kind, name=name) for name, kind in serving.input_types().items()}]
 
     @tf.function(input_signature=named)
@@ -81,8 +85,8 @@ def fails_on_raw_input(fn_args: Any) -> None:
 
 def only_tf2_can_load(fn_args: Any) -> None:
     """Keeps the Keras model as an attribute: `tf.saved_model.load` restores its variables, other loaders do not."""
-    model, transform = _fitted(fn_args)
+    model, answers, transform = _fitted(fn_args)
     servable = serving.Servable(model, transform)
     servable.values = []
     servable.model = model
-    tf.saved_model.save(servable, fn_args.serving_model_dir, serving.signatures(model, servable.layer))
+    tf.saved_model.save(servable, fn_args.serving_model_dir, serving.signatures(model, answers, servable.layer))
