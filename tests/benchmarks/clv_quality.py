@@ -196,7 +196,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with tempfile.TemporaryDirectory() as root:
         told = report(asked, Path(root))
     if asked.json:
-        asked.json.write_text(json.dumps(told, indent=1))
+        # JSON has no NaN.
+        plain = json.loads(json.dumps(told), parse_constant=lambda _: None)
+        asked.json.write_text(json.dumps(plain, indent=1))
 
 
 def report(asked: argparse.Namespace, root: Path) -> dict[str, Any]:
