@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -150,7 +151,12 @@ def test_the_command_prints_the_tables_of_rules_on_the_sample(
     rows = {line.split(" | ")[0].strip("| "): line.split(" | ") for line in said.splitlines() if line.startswith("|")}
     assert rows["rule"][2] == "1.000 ± 0.000"
     assert rows["last-horizon"][1] == "rule"
-    assert '"mae"' in (tmp_path / "told.json").read_text()
+    told = json.loads((tmp_path / "told.json").read_text())
+    assert f"{np.mean([fold['mae'] for fold in told['folds']['rule']]):.0f} ± " in rows["rule"][1]
+    assert told["folds"]["rule"][0]["coverage"] is None
+    assert told["paired"]["rule"]["last-horizon"]["bootstrap"][0] == pytest.approx(
+        float(rows["last-horizon"][2]), abs=0.1
+    )
     with pytest.raises(SystemExit):
         clv_quality.main(["--models", "magic"])
     assert "received magic" in capsys.readouterr().err
