@@ -77,7 +77,7 @@ MODEL = Model(
         horizon_days="features.horizon_days",
         known=features.PAST,
         subject=features.CUSTOMER,
-        interval=("future_p10", "future_p90"),
+        interval=(features.LOW, features.HIGH),
     ),
     described=features.DESCRIBED,
     rules={"SQL baseline of the reference lab": "models.clv.naive.lab_baseline"},

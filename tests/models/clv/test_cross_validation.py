@@ -15,7 +15,6 @@ from cross_validation import (
     corrected_t,
     cross_validated,
     customer_errors,
-    decile_error,
     folds,
     judge,
     paired_bootstrap,
@@ -80,13 +79,6 @@ def test_the_future_is_judged_against_the_rule(shop: Table) -> None:
     assert found["mae_vs_rule"] == pytest.approx(1)
     assert found["coverage"] == pytest.approx(np.mean(label > np.median(label)))
     assert np.isnan(judge(shop, {"mean": rule}, 91)["coverage"])
-
-
-def test_a_tenth_that_is_twice_too_high_is_its_share_of_the_revenue_off() -> None:
-    label = np.repeat(np.arange(1.0, 11.0), 7)
-    predicted = np.where(label == 10, 20.0, label)
-    assert decile_error(label, label, np.ones(70)) == 0
-    assert decile_error(label, predicted, np.ones(70)) == pytest.approx(10 / 55)
 
 
 def test_a_customer_counts_once(shop: Table) -> None:

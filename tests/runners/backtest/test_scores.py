@@ -92,7 +92,7 @@ def test_a_model_that_is_worse_than_the_rule_does_not_beat_it() -> None:
 
 
 def test_the_coverage_is_of_the_rows_that_have_an_interval() -> None:
-    ends = {"future_p10": [0.0, 51.0, 0.0, 10.0], "future_p90": [50.0, 60.0, 5.0, 29.0]}
+    ends = {"future_low": [0.0, 51.0, 0.0, 10.0], "future_high": [50.0, 60.0, 5.0, 29.0]}
     assert score(rows()).coverage is None
     assert score(rows(**ends)).coverage == 0.5
     assert score(together([rows(**ends), rows()])).coverage == 0.5
