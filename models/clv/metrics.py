@@ -10,14 +10,11 @@ from pipeline.contract import Rows
 
 
 def interval_coverage(rows: Rows) -> float:
-    """Returns the share of customers whose future revenue lies in the predicted interval, 10 to 90 %.
+    """Returns the share of customers whose future revenue lies in the predicted interval.
 
     The ends belong to it, and half a penny around them, since the label is a difference of two totals. Rows weigh what
-    they weigh in totals, so that a customer counts once.
-
-    The interval promises to hold 80 %, and a sound one holds up to 90 % of customers who often buy nothing: where that
-    has a chance of 10 % and more, the lower end is 0, and nobody is below it. NaN without rows, and where the model
-    answers no interval.
+    they weigh in totals, so that a customer counts once. The interval promises to hold `features.INTERVAL`; see
+    `head.interval_levels`. NaN without rows, and where the model answers no interval.
     """
     low, high = (rows.outputs[name] for name in (features.LOW, features.HIGH))
     total = float(np.sum(rows.weight))

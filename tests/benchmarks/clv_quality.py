@@ -155,16 +155,23 @@ def paired(name: str, other: str, outcomes: dict[str, Outcome], chosen: Study) -
     }
 
 
-def paired_table(outcomes: dict[str, Outcome], chosen: Study) -> Iterator[str]:
-    """Yields the differences of each model against those in `AGAINST` that were asked for."""
+def differences(outcomes: dict[str, Outcome], chosen: Study) -> dict[str, dict[str, dict[str, Interval]]]:
+    """Returns other -> model -> the difference of the two, for the others in `AGAINST` that were asked for."""
+    return {
+        other: {name: paired(name, other, outcomes, chosen) for name in outcomes if name != other}
+        for other in AGAINST
+        if other in outcomes
+    }
+
+
+def paired_table(found: dict[str, dict[str, dict[str, Interval]]]) -> Iterator[str]:
+    """Yields `differences` as a table."""
     yield "| model | against | difference a customer | bootstrap over customers | corrected t over folds |"
     yield "|---|---|---|---|---|"
-    for other in AGAINST:
-        for name in outcomes:
-            if other in outcomes and name != other:
-                found = paired(name, other, outcomes, chosen)
-                ends = [f"{one.low:+.1f} .. {one.high:+.1f}" for one in found.values()]
-                yield f"| {name} | {other} | {found['bootstrap'].mean:+.1f} | {' | '.join(ends)} |"
+    for other, models in found.items():
+        for name, intervals in models.items():
+            ends = [f"{one.low:+.1f} .. {one.high:+.1f}" for one in intervals.values()]
+            yield f"| {name} | {other} | {intervals['bootstrap'].mean:+.1f} | {' | '.join(ends)} |"
 
 
 def repeated_table(label: str, outcomes: dict[str, Outcome]) -> Iterator[str]:
@@ -195,7 +202,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with tempfile.TemporaryDirectory() as root:
         told = report(asked, Path(root))
     if asked.json:
-        asked.json.write_text(json.dumps(told, indent=1))
+        # JSON has no NaN.
+        plain = json.loads(json.dumps(told), parse_constant=lambda _: None)
+        asked.json.write_text(json.dumps(plain, indent=1))
 
 
 def report(asked: argparse.Namespace, root: Path) -> dict[str, Any]:
@@ -205,8 +214,9 @@ def report(asked: argparse.Namespace, root: Path) -> dict[str, Any]:
     customers = len(set(chosen.table[features.CUSTOMER]))
     print(f"{customers} customers of the training split, {len(chosen.folds)} folds ({asked.design})\n", flush=True)
     outcomes = {name: _told(name, chosen.of(model)) for name, model in models.items()}
-    print("\n".join([*metrics_table(outcomes), "", *paired_table(outcomes, chosen)]), flush=True)
-    told = {"folds": {name: outcome.metrics for name, outcome in outcomes.items()}}
+    found = differences(outcomes, chosen)
+    print("\n".join([*metrics_table(outcomes), "", *paired_table(found)]), flush=True)
+    told: dict[str, Any] = {"folds": {name: outcome.metrics for name, outcome in outcomes.items()}, "paired": found}
     if asked.seeds and "product" in models:
         seeds = {
             f"product @ {seed}": chosen.of(models["product"], seed=seed, repetitions=1) for seed in range(asked.seeds)

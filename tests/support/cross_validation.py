@@ -16,6 +16,7 @@ from scipy import stats
 from sklearn.model_selection import RepeatedKFold
 
 from models.clv import features
+from models.clv.metrics import interval_coverage
 from models.clv.naive import naive
 from pipeline import metrics
 from pipeline.contract import Rows
@@ -28,7 +29,6 @@ Candidate = Callable[[Table, Table, int], Answer]
 """`(training rows, held-out rows, seed) -> answer for the held-out rows`."""
 
 MEAN, LOW, HIGH = "mean", "low", "high"
-TENTHS = 10
 LEVEL = 0.95
 RESAMPLES = 10_000
 
@@ -117,8 +117,9 @@ def judge(table: Table, answer: Answer, horizon: int) -> dict[str, float]:
     label = table[features.FUTURE_LABEL].astype("float64")
     mean = np.asarray(answer[MEAN], "float64")
     rule = naive(table, {"horizon_days": horizon}) - table[features.PAST]
-    rows = Rows(label, mean, rule, table[features.WEIGHT].astype("float64"))
-    covered = np.mean((answer[LOW] <= label) & (label <= answer[HIGH])) if LOW in answer else np.nan
+    nobody = np.full(len(label), np.nan)
+    ends = {features.LOW: answer.get(LOW, nobody), features.HIGH: answer.get(HIGH, nobody)}
+    rows = Rows(label, mean, rule, table[features.WEIGHT].astype("float64"), outputs=ends)
     return {
         "mae": metrics.mae(rows),
         "mae_vs_rule": metrics.mae_relative_to_naive(rows),
@@ -126,20 +127,9 @@ def judge(table: Table, answer: Answer, horizon: int) -> dict[str, float]:
         "rmse": metrics.rmse(rows),
         "spearman": metrics.spearman(rows),
         "gini": metrics.normalized_gini(rows),
-        "decile_error": decile_error(label, mean, rows.weight),
-        "coverage": float(covered),
+        "decile_error": metrics.decile_calibration_error(rows),
+        "coverage": interval_coverage(rows),
     }
-
-
-def decile_error(label: Floats, predicted: Floats, weight: Floats) -> float:
-    """Returns sum over tenths |predicted - actual revenue of the tenth| / actual revenue of all.
-
-    Tenths are of the rows in the order of the prediction; 0.1 says that a tenth of the revenue is expected from the
-    wrong tenths of the customers, or not at all.
-    """
-    tenths = np.array_split(np.argsort(predicted, kind="stable"), TENTHS)
-    off = sum(abs(float(np.sum(weight[rows] * (predicted - label)[rows]))) for rows in tenths)
-    return off / float(np.sum(weight * label))
 
 
 def customer_errors(table: Table, predicted: Floats) -> Floats:

@@ -53,11 +53,11 @@ def test_the_likelihood_is_that_of_the_mixture_of_a_step_and_a_density() -> None
 
 def test_the_likelihood_of_all_labels_is_one() -> None:
     def density(y: float) -> float:
-        told = first(head.negative_log_likelihood(np.float32([[y]]), distribution()))
+        told = first(head.negative_log_likelihood(np.asarray([[y]], "float32"), distribution()))
         return float(np.exp(-told) / y / np.sqrt(2 * np.pi))
 
     spent, _ = integrate.quad(density, 1e-6, LOGNORMAL.ppf(1 - 1e-7), points=[50, 150, 500], limit=200)
-    nothing = np.exp(-first(head.negative_log_likelihood(np.float32([[0]]), distribution())))
+    nothing = np.exp(-first(head.negative_log_likelihood(np.asarray([[0]], "float32"), distribution())))
     assert spent + nothing == pytest.approx(1, abs=1e-4)
 
 
@@ -77,7 +77,9 @@ def test_the_likelihood_is_greatest_at_the_parameters_of_the_data() -> None:
 def test_a_quantile_is_that_of_the_lognormal_at_what_the_zeros_leave(level: float) -> None:
     expected = LOGNORMAL.ppf((level - (1 - P)) / P)
     assert quantile(level, distribution()) == pytest.approx(expected, rel=1e-4)
-    assert first(head.cumulative(np.float32([[np.log(expected)]]), distribution())) == pytest.approx(level, abs=1e-5)
+    assert first(head.cumulative(np.asarray([[np.log(expected)]], "float32"), distribution())) == pytest.approx(
+        level, abs=1e-5
+    )
 
 
 def test_a_quantile_is_zero_up_to_the_zeros_and_the_least_of_the_purchases_and_at_most_the_ceiling() -> None:
@@ -114,7 +116,7 @@ def test_the_interval_changes_without_a_step() -> None:
 
 
 def test_raw_numbers_become_a_distribution_whose_sigma_is_bounded() -> None:
-    told = head.from_raw(np.float32([[[0, 0, 0], [2, 1, 40], [-2, -1, -40]]]), 100.0)
+    told = head.from_raw(np.asarray([[[0, 0, 0], [2, 1, 40], [-2, -1, -40]]], "float32"), 100.0)
     np.testing.assert_allclose(told.logit[0], [0, 2, -2])
     np.testing.assert_allclose(told.mu[0], np.log(100.0) + np.array([0, 1, -1]), rtol=1e-6)
     middle = (head.SMALLEST_SIGMA + head.LARGEST_SIGMA) / 2

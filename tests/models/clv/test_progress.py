@@ -24,7 +24,7 @@ class Session:
     def __init__(self, folder: Path | None, patience: int | None = None, board: Board | None = None) -> None:
         keras.utils.set_random_seed(1)
         settings = Training(members=2, hidden_units=(4,)).model_dump()
-        self.model = network.build(settings, numeric_size=3, country_size=4, scale=700.0, ceiling=100_000.0)
+        self.model = network.build(settings, numeric_size=3, country_size=4, scale=700.0)
         rate = keras.optimizers.schedules.CosineDecay(0.05, EPOCHS * STEPS)
         self.model.compile(keras.optimizers.Adam(rate), network.loss(settings, 700.0), jit_compile=False)
         self.progress = Progress(
@@ -57,7 +57,11 @@ class Session:
 def _rows(seed: int) -> tf.data.Dataset:
     draw = np.random.default_rng(seed)
     numeric = draw.normal(size=(64, 3)).astype("float32")
-    inputs = {network.NUMERIC: numeric, network.COUNTRY: draw.integers(0, 4, 64)}
+    inputs = {
+        network.NUMERIC: numeric,
+        network.COUNTRY: draw.integers(0, 4, 64),
+        network.BEFORE: np.zeros(64, "float32"),
+    }
     return tf.data.Dataset.from_tensor_slices((inputs, 700 * np.exp(numeric[:, 0]))).batch(16)
 
 

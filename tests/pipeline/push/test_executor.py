@@ -85,7 +85,7 @@ def test_a_blessed_model_is_pushed_with_a_manifest(tmp_path: Path, destination: 
     assert (manifest.model_uri, manifest.model_digest) == (one.model.uri, digest_folder(one.serving))
     assert (manifest.version, manifest.data_digest, manifest.metrics) == (version.number, "d" * 16, {"mae": 3.5})
     assert manifest.bounds["mae"]["upper"] == 9.0
-    assert manifest.settings["training"] == {"seed": 7}
+    assert manifest.settings["training"] == {"seed": 7, "tuning": "off", "tuning_trials": 12}
     assert manifest.versions["tensorflow"] == tf.__version__
     assert set(manifest.versions) == {"python", "tfx", "tensorflow", "tfx-pipelines"}
     assert before <= datetime.fromisoformat(manifest.pushed_at) <= datetime.now(timezone.utc)
