@@ -65,12 +65,12 @@ BOUNDS = {
         "the list, less than half of the revenue may be in the wrong place",
     ),
     "future_coverage": Bound(
-        lower=0.8,
+        lower=0.74,
         upper=0.97,
-        slices=Range(lower=0.7),
-        at={ONCE: Range(lower=0.8)},
-        reason="people rely on the interval: it promises 80 %, and a sound one holds some 90 % of customers of whom "
-        "many buy nothing; one that holds nearly all says nothing",
+        slices=Range(lower=0.6),
+        at={ONCE: Range(lower=0.7)},
+        reason="people rely on the interval: it promises 80 %, which chance moves by .04 to .06 where customers are few, "
+        "and holds more where many buy nothing; one that holds nearly all says nothing",
     ),
 }
 """Metric -> bound. All numbers are settings: `--set bounds.future_bias.upper=0.3`."""
