@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,9 @@ import tensorflow_transform as tft
 
 from models.clv import features, network, preprocessing, serving, trainer
 
+WORSE, WAVES = 0.5, 8.0
+"""How far off the futures of `worse` are, as a share, and how often that changes its sign as they grow e-fold."""
+
 
 def _fitted(fn_args: Any) -> tuple[keras.Model, network.Answers, tft.TFTransformOutput]:
     """The product's network after its own training, and what it answers."""
@@ -20,29 +24,40 @@ def _fitted(fn_args: Any) -> tuple[keras.Model, network.Answers, tft.TFTransform
     return model, network.answers(settings, ceiling=history["largest"]), transform
 
 
-def _save_times(fn_args: Any, factor: float, plus: float = 0.0) -> None:
+def _save_changed(fn_args: Any, change: Callable[[dict[str, Any]], Any]) -> None:
+    """Saves the product's model with another expected future, made of what it answers."""
     model, answers, transform = _fitted(fn_args)
 
     def changed(answer: Any) -> dict[str, Any]:
         found = answers(answer)
-        return {**found, features.FUTURE: found[features.FUTURE] * factor + plus}
+        return {**found, features.FUTURE: change(found)}
 
     serving.save(model, changed, transform, fn_args.serving_model_dir)
 
 
 def zeros(fn_args: Any) -> None:
     """Predicts that nobody buys again."""
-    _save_times(fn_args, 0.0)
+    _save_changed(fn_args, lambda found: 0 * found[features.FUTURE])
 
 
 def constant(fn_args: Any) -> None:
     """Predicts the same for everybody: about the mean."""
-    _save_times(fn_args, 0.0, 700.0)
+    _save_changed(fn_args, lambda found: 0 * found[features.FUTURE] + 700)
+
+
+def median(fn_args: Any) -> None:
+    """Predicts what has the smallest absolute error, and a training on nothing else ends in: the median."""
+    _save_changed(fn_args, lambda found: found[features.MEDIAN])
 
 
 def worse(fn_args: Any) -> None:
-    """Within every bound, but worse than the product's own model: everybody's future is 15 % too high."""
-    _save_times(fn_args, 1.15)
+    """Within every bound, but worse than the product's own model: futures are up to half too high or too low."""
+
+    def change(found: dict[str, Any]) -> Any:
+        future = found[features.FUTURE]
+        return future * (1 + WORSE * tf.sin(WAVES * tf.math.log1p(future)))
+
+    _save_changed(fn_args, change)
 
 
 def shuffled_labels(fn_args: Any) -> None:
