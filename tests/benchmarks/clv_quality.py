@@ -3,7 +3,7 @@
 The eval and test splits are not looked at. Prints tables in Markdown; docs/clv-model.md says what their columns mean.
 
 Usage: python tests/benchmarks/clv_quality.py DATA CUTOFF [--models rule,boosting-tweedie,product] [--set KEY=VALUE …]
-       [--design 5x2|dietterich] [--seeds 5] [--learning-curve] [--json FILE]
+       [--design 5x2|dietterich] [--repetitions 1] [--seeds 5] [--learning-curve] [--json FILE]
 """
 
 from __future__ import annotations
@@ -79,15 +79,18 @@ class Study(NamedTuple):
         return cross_validated(candidate, self.table, chosen, horizon=self.horizon, seed=seed, share=share)
 
 
-def study(data: Path | None, cutoff: date | None, design: str, root: Path) -> Study:
+def study(
+    data: Path | None, cutoff: date | None, design: str, chosen: dict[str, Any], root: Path, repetitions: int
+) -> Study:
     """Reads transactions, and returns the training rows of their feature table with the folds."""
-    run = prepare(MODEL, root, data=data, layers=({"features": {"cutoff": cutoff}} if cutoff else {},))
+    dated = {"cutoff": cutoff} if cutoff else {}
+    run = prepare(MODEL, root, data=data, layers=({"features": {**chosen, **dated}},))
     raw, settings = cast(RawTable, run.raw), cast(Features, run.settings.features)
     read = feature_table(raw, SOURCE, settings)
     table, earlier = (of_split(read, split) for split in ("TRAIN", "EARLIER"))
     table[references.LAST_HORIZON] = last_horizon(raw, settings, table[features.CUSTOMER])
-    splits, repetitions = DESIGNS[design]
-    drawn = list(folds(table[features.CUSTOMER], splits, repetitions))
+    splits, drawings = DESIGNS[design]
+    drawn = list(folds(table[features.CUSTOMER], splits, min(drawings, repetitions)))
     return Study(table, earlier, settings.horizon_days, splits, drawn)
 
 
@@ -110,10 +113,9 @@ def last_horizon(raw: RawTable, settings: Features, customers: Any) -> Any:
     return np.array([revenue.get(customer, 0.0) for customer in customers])
 
 
-def candidates(names: Sequence[str], chosen: Study, assignments: Sequence[str], folder: Path) -> dict[str, Candidate]:
+def candidates(names: Sequence[str], chosen: Study, training: dict[str, Any], folder: Path) -> dict[str, Candidate]:
     """Returns the asked models by name; `product` and `reference-network` load TensorFlow."""
     known = dict(references.candidates(chosen.horizon))
-    training = read_assignments(MODEL, assignments).get("training", {})
     for name, changed in {"reference-network": {"network": "reference"}, "product": training}.items():
         if name in names:
             known[name] = _network(folder, changed, chosen.earlier)
@@ -191,9 +193,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("cutoff", type=date.fromisoformat, nargs="?")
     parser.add_argument("--models", default=",".join(MODELS), help="names with commas; all if left out")
     parser.add_argument("--design", choices=DESIGNS, default="5x2")
+    parser.add_argument("--repetitions", type=int, default=99, help="draw the folds at most so often")
     parser.add_argument("--seeds", type=int, default=0, help="repeat the product's model with so many seeds")
     parser.add_argument("--learning-curve", action="store_true", help="with shares of the training customers")
-    parser.add_argument("--set", action="append", default=[], dest="assignments", help="training settings")
+    parser.add_argument(
+        "--set", action="append", default=[], dest="assignments", help="settings of training and features"
+    )
     parser.add_argument("--json", type=Path, help="receives what the tables are made of")
     asked = parser.parse_args(arguments)
     logging.getLogger().setLevel(logging.ERROR)
@@ -209,8 +214,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def report(asked: argparse.Namespace, root: Path) -> dict[str, Any]:
     """Prints the tables one by one, and returns what they are made of."""
-    chosen = study(asked.data, asked.cutoff, asked.design, root)
-    models = candidates(asked.models.split(","), chosen, asked.assignments, root)
+    settings = read_assignments(MODEL, asked.assignments)
+    chosen = study(asked.data, asked.cutoff, asked.design, settings.get("features", {}), root, asked.repetitions)
+    models = candidates(asked.models.split(","), chosen, settings.get("training", {}), root)
     customers = len(set(chosen.table[features.CUSTOMER]))
     print(f"{customers} customers of the training split, {len(chosen.folds)} folds ({asked.design})\n", flush=True)
     outcomes = {name: _told(name, chosen.of(model)) for name, model in models.items()}
