@@ -70,9 +70,7 @@ def fit(learnt: Arrays, train: Arrays, settings: Arrays) -> tuple[keras.Model, n
     inputs = encode(learnt, train)
     totals = trainer.Totals(len(label), float(label.mean()), float(label.max()))
     size = int(inputs[network.COUNTRY].max()) + 2
-    model = network.build(
-        settings, numeric_size=inputs[network.NUMERIC].shape[1], country_size=size, scale=totals.mean
-    )
+    model = network.build(settings, numeric_size=inputs[network.NUMERIC].shape[1], country_size=size, scale=totals.mean)
     blocks = tf.data.Dataset.from_tensors((inputs, label))
     trainer.fit(model, blocks, None, totals, settings)
     return model, network.answers(settings, ceiling=totals.largest)

@@ -46,7 +46,11 @@ class Spending(tf.Module):
         future = (1 + known["avg_purchase_revenue"]) * (1 + known["n_purchases"]) * lately * abroad
         others = {features.MEDIAN: future, features.LOW: future / 2, features.HIGH: 2 * future}
         again = 1 - tf.exp(-future / 100)
-        return {features.TOTAL: known[features.PAST] + future, features.FUTURE: future, features.BUYS_AGAIN: again} | others
+        return {
+            features.TOTAL: known[features.PAST] + future,
+            features.FUTURE: future,
+            features.BUYS_AGAIN: again,
+        } | others
 
 
 def push(root: Path) -> Path:

@@ -99,7 +99,13 @@ def test_the_model_is_asked_in_few_large_batches_of_its_own_types(model: LoadedM
         return model.ask(signature, columns)
 
     explain(ask, EXPLANATION, spending.columns(spending.ROWS * 10))
-    assert [len(columns["n_purchases"]) for columns in asked] == [7744, 7744, 7744, 7744, 2904]  # 70 rows of 484 coalitions
+    assert [len(columns["n_purchases"]) for columns in asked] == [
+        7744,
+        7744,
+        7744,
+        7744,
+        2904,
+    ]  # 70 rows of 484 coalitions
     for name, column in spending.columns().items():
         assert asked[0][name].dtype == column.dtype
 
