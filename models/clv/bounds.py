@@ -69,8 +69,8 @@ BOUNDS = {
         upper=0.97,
         slices=Range(lower=0.6),
         at={ONCE: Range(lower=0.7)},
-        reason="people rely on the interval: it promises 80 %, which chance moves by .04 to .06 where customers are few, "
-        "and holds more where many buy nothing; one that holds nearly all says nothing",
+        reason="people rely on the interval: it promises 80 %, which chance moves by .06 where customers are few; one "
+        "that holds nearly all says nothing",
     ),
 }
 """Metric -> bound. All numbers are settings: `--set bounds.future_bias.upper=0.3`."""
