@@ -65,12 +65,12 @@ BOUNDS = {
         "the list, less than half of the revenue may be in the wrong place",
     ),
     "future_coverage": Bound(
-        lower=0.8,
-        upper=0.97,
-        slices=Range(lower=0.7),
-        at={ONCE: Range(lower=0.8)},
-        reason="people rely on the interval: it promises 80 %, and a sound one holds some 90 % of customers of whom "
-        "many buy nothing; one that holds nearly all says nothing",
+        lower=0.7,
+        upper=0.92,
+        slices=Range(lower=0.6, upper=0.97),
+        at={ONCE: Range(lower=0.65, upper=0.97)},
+        reason="people rely on the interval: it promises 80 %; one that holds fewer surprises them, and one that holds "
+        "nearly all says nothing",
     ),
 }
 """Metric -> bound. All numbers are settings: `--set bounds.future_bias.upper=0.3`."""
