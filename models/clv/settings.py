@@ -69,6 +69,9 @@ class Gates(GateSettings):
             ),
             "customer_age": Limit(upper=0.3, reason="five months more of the same archive come to .2"),
             "days_since_last_purchase": Limit(upper=0.3, reason="five months more of the same archive come to .2"),
+            "purchases_182d": Limit(
+                upper=0.35, reason="four months of archive before it in the place of nine come to .26"
+            ),
         },
     )
 
