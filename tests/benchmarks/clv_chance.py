@@ -37,7 +37,7 @@ def rows_of(path: Path) -> tuple[Rows, Any]:
 
 def drawn(rows: Rows, index: Any) -> Rows:
     """Returns the rows at an index."""
-    label, predicted, naive, weight = (rows[part][index] for part in range(4))
+    label, predicted, naive, weight = (part[index] for part in (rows.label, rows.prediction, rows.naive, rows.weight))
     return Rows(label, predicted, naive, weight, outputs={name: v[index] for name, v in rows.outputs.items()})
 
 
