@@ -78,7 +78,8 @@ def show(table: pa.Table, console: Console) -> None:
     column, which says whom a row is about; where that does not do, the last columns are left out, and named below.
     """
     names = table.column_names
-    while len(names) > 1 and console.measure(_page(table.select(names))).minimum > console.width:
+    boundless = console.options.update(width=10 * console.width)  # A measure is never above the width that it is given.
+    while len(names) > 1 and console.measure(_page(table.select(names)), options=boundless).minimum > console.width:
         names = names[:-1]
     page = _page(table.select(names))
     if left_out := table.column_names[len(names) :]:
