@@ -62,8 +62,8 @@ def rank(table: pa.Table) -> pa.Table:
         An older version answers no more than `features.FUTURE` and the total: then the columns of the rest are missing.
 
     Returns:
-      `customer`; `countries`, the one with most purchases first; `past`, `future` (predicted), `low` and `high` (ends of
-      the interval of the future) and `total`, in whole pence as the features are; `buys_again`, the probability of any
+      `customer`; `countries`, the one with most purchases first; `past`, `future` (predicted), `low` and `high` (ends
+      of its interval) and `total`, in whole pence as the features are; `buys_again`, the probability of any
       revenue in the horizon; `decile` of the future, 1 for the top tenth; `segment`, see `segments`;
       `days_since_last_purchase`; `purchases`, days with a purchase, in each country.
     """
