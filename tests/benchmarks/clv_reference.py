@@ -24,7 +24,7 @@ from models.clv.naive import naive
 from models.clv.settings import Features
 from models.clv.source import SOURCE
 from pipeline.contract import Rows, load
-from pipeline.ingestion.raw import RawTable, feature_table
+from pipeline.ingestion.raw import RawTable, feature_table, subjects
 from pipeline.settings import make_settings
 from runners.local import execute
 from runners.run import Run, prepare
@@ -42,7 +42,7 @@ def columns_of(table: pa.Table) -> Columns:
 def judge(rows: Columns, total: Any) -> dict[str, float]:
     """Computes the product's metrics of predicted totals."""
     values = {}
-    for metric in MODEL.metrics:
+    for metric in (metric for metric in MODEL.metrics if metric.name in SHOWN):
         less = rows[metric.minus] if metric.minus else 0.0
         rule = naive(rows, {"horizon_days": Features().horizon_days})
         judged = Rows(rows[features.TOTAL_LABEL] - less, total - less, rule - less, rows[features.WEIGHT])
@@ -72,7 +72,7 @@ def trained(run: Run, network: str, seed: int, splits: dict[str, Columns]) -> di
     (graph,) = (transform / "transform_graph").iterdir()
     with tempfile.TemporaryDirectory() as folder:
         trainer.train(
-            examples=[f"{transform}/transformed_examples/*/Split-train/*"],
+            examples=[f"{transform}/transformed_examples/*/Split-*/*"],
             transform_folder=str(graph),
             serving_folder=folder,
             settings=chosen.model_dump(mode="json"),
@@ -89,7 +89,7 @@ def _asked(answer: Any, rows: Columns) -> Any:
 def lines(run: Run, seeds: int) -> Iterator[str]:
     """Yields the rows of the table."""
     table = feature_table(cast(RawTable, run.raw), SOURCE, cast(Features, run.settings.features))
-    columns = columns_of(table)
+    columns = columns_of(subjects(table, SOURCE))
     # The error by customer, weighed by his rows: the lab sums over them.
     every = np.abs(baseline(columns) - columns[features.TOTAL_LABEL]).sum() / columns[features.WEIGHT].sum()
     yield f"The lab's SQL over all {columns[features.WEIGHT].sum():.0f} customers: MAE {every:.2f}\n"

@@ -216,7 +216,7 @@ def test_features_for_analysts(sample: Path, tmp_path: Path) -> None:
     table = pq.read_table(tmp_path / "features.parquet")
     assert done.returncode == 0, done.stderr
     assert f"{table.num_rows:,} rows" in done.stdout
-    assert set(table.column("split").to_pylist()) == {"TRAIN", "VALIDATE", "TEST"}
+    assert set(table.column("split").to_pylist()) == {"TRAIN", "VALIDATE", "TEST", "EARLIER"}
 
 
 def test_doctor_says_that_this_machine_is_fit(tmp_path: Path) -> None:

@@ -59,11 +59,11 @@ def test_the_first_rows_are_shown_the_greatest_addition_first(explain: Callable[
     lines = [line.split() for line in fifth if line.split()[1:2] and line.split()[0] in features.INPUTS]
     assert lines[0][0] == "past_monetary_value"
     assert lines[0][2] == "+120.00"  # 5 days of 24, as they are
-    assert lines[0][3] == "█" * 30
-    added = [float(line[-2] if "█" in line[-1] else line[-1]) for line in lines]
+    assert lines[0][-1] == "█" * 30
+    added = [float(line[2]) for line in lines]
     assert sorted(added, key=lambda each: -abs(each)) == added
     assert "total_monetary_value" in shown
-    assert "exact" in shown
+    assert "approximation error 0." in shown  # 13 inputs have more coalitions than paths pass through.
     assert "-0.00" not in shown
 
 
@@ -102,7 +102,7 @@ def test_a_table_has_a_column_for_each_input(
     for row in table:
         added = sum(float(row[name]) for name in features.INPUTS)
         assert float(row["baseline"]) + added == pytest.approx(float(row[features.TOTAL]))
-        assert float(row["approximation_error"]) == 0
+        assert 0 <= float(row["approximation_error"]) < 0.1
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])

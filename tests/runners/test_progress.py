@@ -20,6 +20,7 @@ import pytest
 from commands import THIS
 from rich.console import Console
 
+from models.clv import MODEL
 from pipeline.contract import tell_epoch
 from runners.events import Epoch, NodeEvent, training_told_to
 from runners.interrupt import SIGNALS, catching
@@ -27,6 +28,7 @@ from runners.local import locked
 from runners.progress import JsonLines, Lines
 from runners.run import RunResult
 
+EPOCHS = MODEL.settings().training.model_dump()["epochs"]
 COMMAND = [str(THIS / "bin" / "pipelines"), "run", "clv"]
 CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\r")
 
@@ -84,14 +86,13 @@ def test_json_lines_tell_of_nodes_epochs_and_checks(stopped: Stopped) -> None:
     assert len(of(stopped, "node", state="waiting")) == 12
     (generated,) = of(stopped, "node", node="ExampleGen", state="run")
     assert generated["seconds"] > 0
-    assert list(generated["examples"]) == ["train", "eval", "test"]
+    assert list(generated["examples"]) == ["train", "eval", "test", "earlier"]
     assert generated["examples"]["train"] > generated["examples"]["test"] > 100
     (gate,) = of(stopped, "node", node="DataGate", state="run")
     assert {"metric": "quarantined share", "passed": True}.items() <= gate["checks"][0].items()
     first = of(stopped, "epoch")[0]
-    assert (first["node"], first["epoch"], first["epochs"]) == ("Trainer", 1, 60)
+    assert (first["node"], first["epoch"], first["epochs"]) == ("Trainer", 1, EPOCHS)
     assert first["values"]["loss"] > 0
-    assert first["values"]["val_loss"] > 0
 
 
 def test_a_pushed_result_names_the_version(pushed: str, stopped: Stopped) -> None:
@@ -143,7 +144,7 @@ def test_ctrl_c_in_mid_training_ends_cleanly(stopped: Stopped) -> None:
     assert stopped.stderr == ""
     assert (result["event"], result["outcome"]) == ("result", "interrupted")
     assert result["nodes"][-1].items() >= {"name": "Trainer", "state": "interrupted"}.items()
-    assert len(of(stopped, "epoch")) < 60
+    assert len(of(stopped, "epoch")) < EPOCHS
     assert stopped.record.items() <= result.items()
     assert {check["gate"] for check in result["checks"]} == {"data"}
 
@@ -205,9 +206,9 @@ def test_a_terminal_shows_a_live_table(pushed: str) -> None:
     assert "\x1b[1A" in pushed, "drawn anew in place"
     text = CONTROL.sub("", pushed)
     assert re.search(r"Pusher +waits", text)
-    assert re.search(r"= +ExampleGen +cached +[\d.]+ +train [\d,]+, eval [\d,]+, test [\d,]+", text)
+    assert re.search(r"= +ExampleGen +cached +[\d.]+ +train [\d,]+, eval [\d,]+, test [\d,]+, earlier [\d,]+", text)
     assert re.search(r"= +DataGate +cached +[\d.]+ +\d+ checks passed", text)
-    assert re.search(r"> +Trainer +trains +[\d.]+ +epoch \d+ of 60: loss [\d.]+, val_loss [\d.]+", text)
+    assert re.search(rf"> +Trainer +trains +[\d.]+ +epoch \d+ of {EPOCHS}: loss [\d.]+", text)
     assert re.search(r"\+ +Evaluator +run +[\d.]+ +future_mae_vs_naive [\d.]+, ", text)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,35 +11,45 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from models.clv import features, preprocessing, serving, trainer
+from models.clv import features, network, preprocessing, serving, trainer
 
 
-def _fitted(fn_args: Any) -> tuple[keras.Model, tft.TFTransformOutput]:
-    """The product's network after its own training."""
-    transform = tft.TFTransformOutput(fn_args.transform_graph_path)
-    model, _ = trainer.fitted(fn_args.train_files, transform, fn_args.custom_config["training"])
-    return model, transform
+def _fitted(fn_args: Any) -> tuple[keras.Model, network.Answers, tft.TFTransformOutput]:
+    """The product's network after its own training, and what it answers."""
+    transform, settings = tft.TFTransformOutput(fn_args.transform_graph_path), fn_args.custom_config["training"]
+    model, history = trainer.fitted(fn_args.train_files, transform, settings)
+    return model, network.answers(settings, ceiling=history["largest"]), transform
 
 
-def _save_times(fn_args: Any, factor: float, plus: float = 0.0) -> None:
-    model, transform = _fitted(fn_args)
-    changed = keras.Model(model.input, model.output * factor + plus)
-    serving.save(changed, transform, fn_args.serving_model_dir)
+def _save_changed(fn_args: Any, change: Callable[[dict[str, Any]], Any]) -> None:
+    """Saves the product's model with another expected future, made of what it answers."""
+    model, answers, transform = _fitted(fn_args)
+
+    def changed(answer: Any) -> dict[str, Any]:
+        found = answers(answer)
+        return {**found, features.FUTURE: change(found)}
+
+    serving.save(model, changed, transform, fn_args.serving_model_dir)
 
 
 def zeros(fn_args: Any) -> None:
     """Predicts that nobody buys again."""
-    _save_times(fn_args, 0.0)
+    _save_changed(fn_args, lambda found: 0 * found[features.FUTURE])
 
 
 def constant(fn_args: Any) -> None:
     """Predicts the same for everybody: about the mean."""
-    _save_times(fn_args, 0.0, 700.0)
+    _save_changed(fn_args, lambda found: 0 * found[features.FUTURE] + 700)
+
+
+def median(fn_args: Any) -> None:
+    """Predicts what has the smallest absolute error, and a training on nothing else ends in: the median."""
+    _save_changed(fn_args, lambda found: found[features.MEDIAN])
 
 
 def worse(fn_args: Any) -> None:
-    """Within every bound, but worse than the product's own model: everybody's future is 15 % too high."""
-    _save_times(fn_args, 1.15)
+    """Within every bound, but worse than the product's own model: small futures are too high, large ones too low."""
+    _save_changed(fn_args, lambda found: 0.85 * found[features.FUTURE] + 90)
 
 
 def shuffled_labels(fn_args: Any) -> None:
@@ -66,9 +77,9 @@ def shuffled_labels(fn_args: Any) -> None:
 
 def fails_on_raw_input(fn_args: Any) -> None:
     """Answers tf.Examples, as the Evaluator asks, but not raw features, as a server is asked."""
-    model, transform = _fitted(fn_args)
+    model, answers, transform = _fitted(fn_args)
     servable = serving.Servable(model, transform)
-    signatures = serving.signatures(model, servable.layer)
+    signatures = serving.signatures(model, answers, servable.layer)
     named = [{name: tf.TensorSpec([None], kind, name=name) for name, kind in serving.input_types().items()}]
 
     @tf.function(input_signature=named)
@@ -81,8 +92,8 @@ def fails_on_raw_input(fn_args: Any) -> None:
 
 def only_tf2_can_load(fn_args: Any) -> None:
     """Keeps the Keras model as an attribute: `tf.saved_model.load` restores its variables, other loaders do not."""
-    model, transform = _fitted(fn_args)
+    model, answers, transform = _fitted(fn_args)
     servable = serving.Servable(model, transform)
     servable.values = []
     servable.model = model
-    tf.saved_model.save(servable, fn_args.serving_model_dir, serving.signatures(model, servable.layer))
+    tf.saved_model.save(servable, fn_args.serving_model_dir, serving.signatures(model, answers, servable.layer))

@@ -38,12 +38,18 @@ def customers(rows: int, seed: int = 1, **columns: Any) -> Columns:
         "days_since_last_purchase": days // 2,
         "past_monetary_value": past,
         "tenure_days": days,
+        "revenue_30d": past / 4,
+        "revenue_91d": past / 2,
+        "revenue_182d": past,
+        "purchases_91d": draw.integers(0, 6, rows),
+        "purchases_182d": draw.integers(0, 12, rows),
         "customer_country": ["Spain" if row % 4 == 3 else "France" for row in range(rows)],
         "future_monetary_value_3M": future,
         "target_monetary_value_3M": past + future,
         "customer_id": [f"customer {row}" for row in range(rows)],
         "customer_weight": np.ones(rows),
         "frequency_band": ["1" if row % 2 else "2-3" for row in range(rows)],
+        "days_before_cutoff": np.zeros(rows, int),
     }
     return {**usual, **columns}
 

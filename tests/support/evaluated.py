@@ -34,6 +34,10 @@ def rows(count: int, seed: int, **columns: Any) -> pa.Table:
         "actual": past + future,
         "predicted": past + 0.8 * future + 40,
         "naive": 1.5 * past,
+        "future_median": 0.7 * future + 20,
+        "repurchase_probability": np.full(count, 0.5),
+        "future_low": 0.2 * future,
+        "future_high": 2.0 * future + 100,
     }
     return pa.table(told | columns)
 

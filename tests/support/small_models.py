@@ -18,6 +18,11 @@ CUSTOMER: dict[str, Any] = {
     "days_since_last_purchase": 10,
     "past_monetary_value": 901.5,
     "tenure_days": 90,
+    "revenue_30d": 300.5,
+    "revenue_91d": 901.5,
+    "revenue_182d": 901.5,
+    "purchases_91d": 3,
+    "purchases_182d": 3,
     "customer_country": "France",
 }
 TOTAL, FUTURE = "total_monetary_value", "future_monetary_value"

@@ -22,6 +22,11 @@ ROWS: list[dict[str, Any]] = [
         "days_since_last_purchase": 7 * row,
         "past_monetary_value": (1 + row) * (20.0 + row),
         "tenure_days": 60,
+        "revenue_30d": 20.0 + row,
+        "revenue_91d": (1 + row) * (20.0 + row),
+        "revenue_182d": (1 + row) * (20.0 + row),
+        "purchases_91d": 1 + row,
+        "purchases_182d": 1 + row,
         "customer_country": ("United Kingdom", "France")[row % 2],
     }
     for row in range(7)
@@ -39,7 +44,13 @@ class Spending(tf.Module):
         abroad = tf.where(row[features.COUNTRY] == "France", 2.0, 1.0)
         lately = tf.exp(-known["days_since_last_purchase"] / 30)
         future = (1 + known["avg_purchase_revenue"]) * (1 + known["n_purchases"]) * lately * abroad
-        return {features.TOTAL: known[features.PAST] + future, features.FUTURE: future}
+        others = {features.MEDIAN: future, features.LOW: future / 2, features.HIGH: 2 * future}
+        again = 1 - tf.exp(-future / 100)
+        return {
+            features.TOTAL: known[features.PAST] + future,
+            features.FUTURE: future,
+            features.BUYS_AGAIN: again,
+        } | others
 
 
 def push(root: Path) -> Path:

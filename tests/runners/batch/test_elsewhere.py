@@ -17,6 +17,7 @@ from google.cloud import aiplatform_v1 as v1
 from prediction_server import PredictionServer
 from vertex_server import VertexServer
 
+from models.clv import features
 from runners.batch import endpoints, vertex_job
 from runners.serving.loaded import LoadedModel
 from runners.vertex import bigquery_standin
@@ -217,10 +218,7 @@ def test_a_job_on_vertex_ai_is_submitted_and_waited_for(predict: Any, vertex: Ve
     assert sent["inputConfig"] == {"instancesFormat": "jsonl", "gcsSource": {"uris": ["gs://b/rows-*.jsonl"]}}
     assert sent["outputConfig"] == {"predictionsFormat": "jsonl", "gcsDestination": {"outputUriPrefix": "gs://b/o"}}
     assert sent["instanceConfig"]["instanceType"] == "object"
-    assert set(sent["instanceConfig"]["includedFields"]) == {
-        "n_purchases", "avg_purchase_size", "avg_purchase_revenue", "customer_age", "days_since_last_purchase",
-        "past_monetary_value", "tenure_days", "customer_country"
-    }  # fmt: skip
+    assert set(sent["instanceConfig"]["includedFields"]) == set(features.INPUTS)
     assert sent["dedicatedResources"] == {
         "machineSpec": {"machineType": "n2-standard-8"}, "startingReplicaCount": 1, "maxReplicaCount": 9
     }  # fmt: skip

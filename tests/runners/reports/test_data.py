@@ -145,8 +145,8 @@ def test_every_feature_has_its_statistics_and_a_picture_where_that_tells_somethi
     (country,) = [row for row in rows_of(found, "customer_country") if len(row) == 6]
     assert country[-1] == "France 75.0 %, Spain 25.0 %"
     assert rows_of(found, "target_monetary_value_3M")[0][0].endswith("label: what is predicted, number")
-    # All but ids, which are all different, and a weight that is always the same.
-    assert found.small == len(SPLITS["train"]) - 2
+    # All but ids, which are all different, and a weight and a day that are always the same.
+    assert found.small == len(SPLITS["train"]) - 3
 
 
 def test_a_refused_run_shows_the_forbidden_rows_and_its_features_against_the_last_pushed_runs(root: RootByHand) -> None:

@@ -55,7 +55,8 @@ def of_rows(table: pa.Table, minus: str | None) -> Rows:
     """What a metric of the model gate sees of a file of predictions."""
     known = table[minus].to_numpy() if minus else 0.0
     actual, predicted, naive = (table[name].to_numpy() - known for name in ("actual", "predicted", "naive"))
-    return Rows(actual, predicted, naive, table["customer_weight"].to_numpy())
+    outputs = {name: table[name].to_numpy() for name in MODEL.outputs}
+    return Rows(actual, predicted, naive, table["customer_weight"].to_numpy(), outputs=outputs)
 
 
 # --- bounds -------------------------------------------------------------------------------------------

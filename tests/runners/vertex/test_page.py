@@ -62,7 +62,7 @@ def test_every_command_of_the_page_does_what_the_page_says(folder: Path, capfd: 
     over = threading.Event()
 
     def run(job: dict[str, Any]) -> Iterator[NodeState]:
-        yield NodeState("ExampleGen", "SUCCEEDED", log=["3,375 rows"])
+        yield NodeState("ExampleGen", "SUCCEEDED", log=["10,468 rows"])
         yield NodeState("Trainer", "RUNNING", log=["epoch 1"])
         over.wait()
         yield NodeState("Trainer", "CANCELLED")
@@ -85,7 +85,7 @@ def test_every_command_of_the_page_does_what_the_page_says(folder: Path, capfd: 
     says("compile clv", "Wrote clv.json: clv-main-horizon-days-91, 12 nodes", "cutoff 2011-09-01")
     says("compile colorizer", "Wrote colorizer.json")
     says("doctor", "problem  table of clv", "ok  project: my-project is ACTIVE")
-    says("load-bigquery clv --data shop.csv --write", "my-project.shop.transactions_features has 3,375 rows now")
+    says("load-bigquery clv --data shop.csv --write", "my-project.shop.transactions_features has 10,468 rows now")
     says("submit clv --spec", '"serviceAccount": "tfx-pipelines@my-project.iam.gserviceaccount.com"')
     says("submit clv --job-id", "Submitted first", "https://console.cloud.google.com/vertex-ai/")
     says("status first", "Trainer", "RUNNING")
