@@ -72,11 +72,25 @@ def ranked(
 
 
 def show(table: pa.Table, console: Console) -> None:
-    """Prints the top of a list, money in whole units, and how many rows are of each class.
+    """Prints the top of a list, money in whole units, shares in hundredths, and how many rows are of each class.
 
     Classes are the values of dictionary columns. A narrow terminal takes from texts, never from numbers or the first
-    column, which says whom a row is about.
+    column, which says whom a row is about; where that does not do, the last columns are left out, and named below.
     """
+    names = table.column_names
+    boundless = console.options.update(width=10 * console.width)  # A measure is never above the width that it is given.
+    while len(names) > 1 and console.measure(_page(table.select(names)), options=boundless).minimum > console.width:
+        names = names[:-1]
+    page = _page(table.select(names))
+    if left_out := table.column_names[len(names) :]:
+        page.caption = f"too wide to be shown: {', '.join(left_out)}"
+    console.print(page)
+    for field in table.schema:
+        if pa.types.is_dictionary(field.type):
+            _show_counts(field.name, table.column(field.name), console)
+
+
+def _page(table: pa.Table) -> Table:
     title = f"the first {min(SHOWN_ROWS, table.num_rows)} of {table.num_rows:,}"
     page = Table(title=title, box=SIMPLE, collapse_padding=True, pad_edge=False)
     for field in table.schema:
@@ -85,10 +99,7 @@ def show(table: pa.Table, console: Console) -> None:
         page.add_column(field.name.replace("_", "\n"), justify="left" if text else "right", no_wrap=not cut)
     for row in table.slice(0, SHOWN_ROWS).to_pylist():
         page.add_row(*(_cell(value) for value in row.values()))
-    console.print(page)
-    for field in table.schema:
-        if pa.types.is_dictionary(field.type):
-            _show_counts(field.name, table.column(field.name), console)
+    return page
 
 
 def _show_counts(name: str, column: pa.ChunkedArray, console: Console) -> None:
@@ -100,7 +111,7 @@ def _show_counts(name: str, column: pa.ChunkedArray, console: Console) -> None:
 
 
 def _cell(value: Any) -> Text:
-    text = f"{value:,.0f}" if isinstance(value, float) else str(value)
+    text = f"{value:,.{2 if 0 < abs(value) < 1 else 0}f}" if isinstance(value, float) else str(value)
     return Text(text, no_wrap=True, overflow="ellipsis")
 
 

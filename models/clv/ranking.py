@@ -28,15 +28,28 @@ limit of twice the customer's own mean gap tells them apart no better (54 % and 
 SEGMENTS = ("active", "cooling", "one purchase only", "dormant")
 BETWEEN_COUNTRIES = "; "
 _NUMBERS = (features.WEIGHT, features.PAST, features.FUTURE, "n_purchases", "days_since_last_purchase")
+_SAID = {"low": (features.LOW, 2), "high": (features.HIGH, 2), "buys_again": (features.BUYS_AGAIN, 4)}
+"""Columns of the list that the model answers beside the mean: which output, and how many digits are shown."""
 
 
 class _Customers(NamedTuple):
-    """One entry a customer, sorted by id: id, countries, money, days since the last purchase, days with a purchase."""
+    """One entry a customer, sorted by id.
+
+    Attributes:
+      name: the id.
+      countries: as they are shown.
+      past: revenue so far.
+      future: predicted revenue.
+      said: what else the model says, by column of the list.
+      since: days since the last purchase.
+      purchases: days with a purchase.
+    """
 
     name: pa.Array
     countries: pa.Array
     past: Floats
     future: Floats
+    said: dict[str, Floats]
     since: Integers
     purchases: Integers
 
@@ -45,11 +58,13 @@ def rank(table: pa.Table) -> pa.Table:
     """Returns the list, the greatest predicted future first; equals by total, then by customer.
 
     Args:
-      table: rows of the feature table, one a customer and country, with `features.FUTURE` as the model answered it.
+      table: rows of the feature table, one a customer and country, with `features.OUTPUTS` as the model answered them.
+        An older version answers no more than `features.FUTURE` and the total: then the columns of the rest are missing.
 
     Returns:
-      `customer`; `countries`, the one with most purchases first; `past`, `future` (predicted) and `total`, in whole
-      pence as the features are; `decile` of the future, 1 for the top tenth; `segment`, see `segments`;
+      `customer`; `countries`, the one with most purchases first; `past`, `future` (predicted), `low` and `high` (ends
+      of its interval) and `total`, in whole pence as the features are; `buys_again`, the probability of any
+      revenue in the horizon; `decile` of the future, 1 for the top tenth; `segment`, see `segments`;
       `days_since_last_purchase`; `purchases`, days with a purchase, in each country.
     """
     customers = _merged(table)
@@ -62,6 +77,7 @@ def rank(table: pa.Table) -> pa.Table:
             "countries": customers.countries.take(pa.array(order)),
             "past": _pence(customers.past)[order],
             "future": future[order],
+            **{name: values[order] for name, values in customers.said.items()},
             "total": total[order],
             "decile": deciles(len(order)),
             "segment": pa.array(segments(customers.since, customers.purchases)[order]).dictionary_encode(),
@@ -101,6 +117,11 @@ def _merged(table: pa.Table) -> _Customers:
     rows = {name: table.column(name).to_numpy() for name in _NUMBERS}
     names, owner = _coded(table, features.CUSTOMER)
     weight = rows[features.WEIGHT]
+    said = {
+        name: _rounded(_sums(owner, weight * table.column(output).to_numpy()), digits)
+        for name, (output, digits) in _SAID.items()
+        if output in table.column_names
+    }
     since = np.full(len(names), np.iinfo(np.int64).max)
     np.minimum.at(since, owner, rows["days_since_last_purchase"])
     return _Customers(
@@ -108,6 +129,7 @@ def _merged(table: pa.Table) -> _Customers:
         countries=_countries(*_coded(table, features.COUNTRY), rows["n_purchases"], owner, len(names)),
         past=_sums(owner, weight * rows[features.PAST]),
         future=_sums(owner, weight * rows[features.FUTURE]),
+        said=said,
         since=since,
         purchases=_sums(owner, rows["n_purchases"]).astype(np.int64),
     )
@@ -138,5 +160,9 @@ def _countries(names: pa.Array, country: Integers, purchases: Integers, owner: I
 
 def _pence(money: Floats) -> Floats:
     """Whole pence: what is shown decides the order, and not the last bits of a float."""
-    rounded: Floats = np.round(money, 2) + 0.0  # -0.0 becomes 0.0.
+    return _rounded(money, 2)
+
+
+def _rounded(values: Floats, digits: int) -> Floats:
+    rounded: Floats = np.round(values, digits) + 0.0  # -0.0 becomes 0.0.
     return rounded

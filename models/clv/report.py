@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from models.clv import exploring, judging, ordering
+from models.clv import certainty, exploring, judging, ordering
 from models.clv.future import JUDGED, futures
 from pipeline.contract import Exhibit, Shown
 
@@ -38,4 +38,6 @@ def evaluation(shown: Shown) -> Iterator[Exhibit]:
         yield ordering.calibration(future)
         if future.actual.any():
             yield ordering.gain(future)
+        if set(certainty.SAID) <= set(future.columns):
+            yield certainty.certainty(future)
         yield judging.residuals(future)

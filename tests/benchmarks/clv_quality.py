@@ -3,7 +3,7 @@
 The eval and test splits are not looked at. Prints tables in Markdown; docs/clv-model.md says what their columns mean.
 
 Usage: python tests/benchmarks/clv_quality.py DATA CUTOFF [--models rule,boosting-tweedie,product] [--set KEY=VALUE …]
-       [--design 5x2|dietterich] [--repetitions 1] [--seeds 5] [--learning-curve] [--json FILE]
+       [--design 5x2|dietterich] [--repetitions 1] [--seeds 5] [--learning-curve] [--json FILE] [--beside FILE]
 """
 
 from __future__ import annotations
@@ -200,6 +200,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--set", action="append", default=[], dest="assignments", help="settings of training and features"
     )
     parser.add_argument("--json", type=Path, help="receives what the tables are made of")
+    parser.add_argument("--beside", type=Path, help="tables the models of an earlier --json of the same data, too")
     asked = parser.parse_args(arguments)
     logging.getLogger().setLevel(logging.ERROR)
     if unknown := set(asked.models.split(",")) - set(MODELS):
@@ -219,10 +220,13 @@ def report(asked: argparse.Namespace, root: Path) -> dict[str, Any]:
     models = candidates(asked.models.split(","), chosen, settings.get("training", {}), root)
     customers = len(set(chosen.table[features.CUSTOMER]))
     print(f"{customers} customers of the training split, {len(chosen.folds)} folds ({asked.design})\n", flush=True)
-    outcomes = {name: _told(name, chosen.of(model)) for name, model in models.items()}
+    outcomes = earlier(asked.beside) if asked.beside else {}
+    outcomes |= {name: _told(name, chosen.of(model)) for name, model in models.items()}
     found = differences(outcomes, chosen)
     print("\n".join([*metrics_table(outcomes), "", *paired_table(found)]), flush=True)
     told: dict[str, Any] = {"folds": {name: outcome.metrics for name, outcome in outcomes.items()}, "paired": found}
+    told["predicted"] = {name: outcome.predicted.tolist() for name, outcome in outcomes.items()}
+    told["seconds"] = {name: outcome.seconds for name, outcome in outcomes.items()}
     if asked.seeds and "product" in models:
         seeds = {
             f"product @ {seed}": chosen.of(models["product"], seed=seed, repetitions=1) for seed in range(asked.seeds)
@@ -238,6 +242,19 @@ def report(asked: argparse.Namespace, root: Path) -> dict[str, Any]:
         print("\n".join(["", *repeated_table("share of the training customers", curve)]), flush=True)
         told |= {"learning curve": {name: outcome.metrics for name, outcome in curve.items()}}
     return told
+
+
+def earlier(file: Path) -> dict[str, Outcome]:
+    """Returns the outcomes that an earlier command wrote, of the same data, cut-off and design."""
+    told = json.loads(file.read_text())
+    return {
+        name: Outcome(
+            [{key: np.nan if value is None else value for key, value in fold.items()} for fold in folds],
+            np.array(told["predicted"][name]),
+            told["seconds"][name],
+        )
+        for name, folds in told["folds"].items()
+    }
 
 
 def _told(name: str, outcome: Outcome) -> Outcome:

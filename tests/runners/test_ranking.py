@@ -46,14 +46,15 @@ LATER = """\
 17,9,2025-01-02,9.00,ivy,Malta
 """
 LIST = [
-    # Predicted are 10 for each day of purchase in a country, and 1 more in EIRE; ann's rows predict 20 and 11.
-    ("cleo", "Malta", 12.0, 20.0, 32.0, 1, "cooling", 91, 2),
-    ("bob", "Malta", 10.0, 20.0, 30.0, 2, "active", 90, 2),
-    ("dan", "Malta", 2.0, 20.0, 22.0, 3, "cooling", 250, 2),
-    ("eve", "Malta", 2.0, 20.0, 22.0, 5, "dormant", 251, 2),
-    ("ann", "United Kingdom; EIRE", 30.5, 15.5, 46.0, 6, "active", 0, 3),
-    ("fay", "Malta", 1.0, 10.0, 11.0, 8, "one purchase only", 250, 1),
-    ("gus", "Malta", 1.0, 10.0, 11.0, 9, "dormant", 251, 1),
+    # Predicted are 10 for each day of purchase in a country, and 1 more in EIRE; ann's rows predict 20 and 11. Half of
+    # that and twice that are the interval, a hundredth the probability.
+    ("cleo", "Malta", 12.0, 20.0, 10.0, 40.0, 0.2, 32.0, 1, "cooling", 91, 2),
+    ("bob", "Malta", 10.0, 20.0, 10.0, 40.0, 0.2, 30.0, 2, "active", 90, 2),
+    ("dan", "Malta", 2.0, 20.0, 10.0, 40.0, 0.2, 22.0, 3, "cooling", 250, 2),
+    ("eve", "Malta", 2.0, 20.0, 10.0, 40.0, 0.2, 22.0, 5, "dormant", 251, 2),
+    ("ann", "United Kingdom; EIRE", 30.5, 15.5, 7.75, 31.0, 0.155, 46.0, 6, "active", 0, 3),
+    ("fay", "Malta", 1.0, 10.0, 5.0, 20.0, 0.1, 11.0, 8, "one purchase only", 250, 1),
+    ("gus", "Malta", 1.0, 10.0, 5.0, 20.0, 0.1, 11.0, 9, "dormant", 251, 1),
 ]
 
 Rank = Callable[..., pa.Table]
@@ -73,7 +74,8 @@ def push(folder: Path, inputs: tuple[str, ...], model: str = "clv") -> Path:
 
     def answer(row: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         future = 10 * tf.cast(row["n_purchases"], tf.float32) + tf.cast(row[features.COUNTRY] == "EIRE", tf.float32)
-        return {features.FUTURE: future, features.TOTAL: row[features.PAST] + future}
+        said = {features.LOW: future / 2, features.HIGH: 2 * future, features.BUYS_AGAIN: future / 100}
+        return {features.FUTURE: future, features.TOTAL: row[features.PAST] + future, **said}
 
     specs = {name: tf.TensorSpec([None], kind(name), name=name) for name in inputs}
     serve = tf.function(answer, input_signature=[specs]).get_concrete_function()
@@ -202,7 +204,7 @@ def test_the_first_page_shows_the_top_and_counts_the_segments(listed: Rank) -> N
     show(listed(HEADER + SHOP), Console(file=out, width=100))
     lines = [line.split() for line in out.getvalue().splitlines() if line.strip()]
     assert "the first 7 of 7" in out.getvalue()
-    assert ["cleo", "Malta", "12", "20", "32", "1", "cooling", "91", "2"] in lines
+    assert ["cleo", "Malta", "12", "20", "10", "40", "0.20", "32", "1", "cooling", "91", "2"] in lines
     assert lines[-4:] == [["active", "2"], ["cooling", "2"], ["dormant", "2"], ["one", "purchase", "only", "1"]]
 
 
@@ -213,4 +215,5 @@ def test_a_narrow_page_cuts_no_number_and_no_customer(listed: Rank) -> None:
     shown = [line.split() for line in out.getvalue().splitlines() if "customer 00" in line]
     assert len(shown) == 10
     assert shown[0][1] == "00111"
-    assert {"111,000", "111,010"} < set(shown[0])
+    assert {"111,000", "111,010", "0.10"} < set(shown[0])
+    assert "too wide to be shown: segment, days_since_last_purchase, purchases" in " ".join(out.getvalue().split())

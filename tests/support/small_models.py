@@ -64,7 +64,9 @@ def save_clv(folder: Path, factor: float) -> None:
 
     def answer(raw: Any) -> Any:
         future = module.factor * tf.cast(raw["n_purchases"], tf.float32)
-        return {features.TOTAL: raw[features.PAST] + future, features.FUTURE: future}
+        said = {features.MEDIAN: 0.8 * future, features.LOW: future / 2, features.HIGH: 2 * future}
+        said[features.BUYS_AGAIN] = tf.minimum(future / 100, 1.0)
+        return {features.TOTAL: raw[features.PAST] + future, features.FUTURE: future, **said}
 
     spec = {n: tf.io.FixedLenFeature([], kind, features.UNKNOWN_CUSTOMER[n]) for n, kind in kinds.items()}
     named = {name: tf.TensorSpec([None], kind, name) for name, kind in kinds.items()}

@@ -143,6 +143,10 @@ def test_the_command_prints_the_tables_of_rules_on_the_sample(
     rows = {line.split(" | ")[0].strip("| "): line.split(" | ") for line in said.splitlines() if line.startswith("|")}
     assert rows["rule"][2] == "1.000 ± 0.000"
     assert rows["last-horizon"][1] == "rule"
+    clv_quality.main(["--models", "past", "--beside", str(tmp_path / "told.json")])
+    again = capsys.readouterr().out
+    assert next(line for line in said.splitlines() if line.startswith("| rule |")) in again
+    assert "| past | rule |" in again
     told = json.loads((tmp_path / "told.json").read_text())
     assert f"{np.mean([fold['mae'] for fold in told['folds']['rule']]):.0f} ± " in rows["rule"][1]
     assert told["folds"]["rule"][0]["coverage"] is None

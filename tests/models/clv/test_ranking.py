@@ -26,6 +26,9 @@ def rows(*given: dict[str, Any]) -> pa.Table:
         "past_monetary_value": 100.0,
         "customer_weight": 1.0,
         "future_monetary_value": 50.0,
+        "repurchase_probability": 0.5,
+        "future_low": 0.0,
+        "future_high": 80.0,
     }
     return pa.Table.from_pylist([{**plain, **row} for row in given])
 
@@ -41,6 +44,9 @@ def test_the_rows_of_a_customer_become_one() -> None:
         rows(
             {"customer_country": "EIRE", "n_purchases": 1, "customer_weight": 1 / 3, "future_monetary_value": 30.0},
             {
+                "repurchase_probability": 0.81236,
+                "future_low": 6.0,
+                "future_high": 110.0,
                 "customer_country": "Austria",
                 "days_since_last_purchase": 40,
                 "customer_weight": 1 / 3,
@@ -61,6 +67,9 @@ def test_the_rows_of_a_customer_become_one() -> None:
             "countries": "Malta; Austria; EIRE",
             "past": 100.0,
             "future": 30.0,
+            "low": 2.0,
+            "high": 90.0,
+            "buys_again": 0.6041,
             "total": 130.0,
             "decile": 1,
             "segment": "active",
@@ -68,6 +77,11 @@ def test_the_rows_of_a_customer_become_one() -> None:
             "purchases": 6,
         }
     ]
+
+
+def test_a_version_that_answers_the_mean_alone_has_a_shorter_list() -> None:
+    table = rank(rows({}).drop(["repurchase_probability", "future_low", "future_high"]))
+    assert table.column_names[2:6] == ["past", "future", "total", "decile"]
 
 
 def test_one_purchase_in_each_of_two_countries_is_not_one_purchase_only() -> None:

@@ -10,6 +10,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from models.clv import MODEL
+from models.clv.certainty import covered, repurchases
 from models.clv.future import futures
 from models.clv.naive import lab_baseline
 from models.clv.ordering import by_decile, gain_curve
@@ -166,6 +167,55 @@ def test_what_is_judged_is_the_future_part() -> None:
         "On eval, the predicted sum is 80 % below the actual one, 1 of 2 rows bought nothing, predictions below 0: 1."
         in says
     )
+
+
+CERTAIN = {"future_low": 0.0, "future_high": 10.0, "repurchase_probability": 0.5}
+
+
+def certain(actual: list[float], **said: Any) -> Shown:
+    """Predictions in falling order, with what the model says of its certainty; the same of all rows, or by row."""
+    columns = {name: np.broadcast_to(np.float32(value), len(actual)) for name, value in (CERTAIN | said).items()}
+    return predictions(actual, np.arange(float(len(actual)))[::-1], **columns)
+
+
+def test_the_interval_is_judged_by_tenth_of_the_list() -> None:
+    """Of each two customers one is inside; of the first two none, since one is too high and one too low."""
+    actual, low = [11.0, 1.0] + [5.0, 11.0] * 9, [2.0] * 2 + [0.0] * 18
+    shown = certain(actual, future_low=low)
+    found = covered(futures(shown)["eval"])
+    assert [one.came for one in found] == [0.0] + [0.5] * 9
+    assert found[0].error == pytest.approx(np.sqrt(0.8 * 0.2 / 2))
+    says = drawn("evaluation", shown)["Certainty"].says
+    assert "45 % are, where 80 % is promised; in the worst tenth, decile 1, 0 %; 9 of 10 tenths are off by" in says
+    assert "interval of 0 alone" not in says
+
+
+def test_an_interval_of_nothing_is_told() -> None:
+    says = exhibits("evaluation", certain([0.0, 5.0], future_high=[0.0, 10.0]))["Certainty"].says
+    assert "50 % of the customers have an interval of 0 alone" in says
+
+
+def test_the_ends_belong_to_the_interval_up_to_rounding() -> None:
+    """What came is a difference of two totals."""
+    assert covered(futures(certain([10.0049]))["eval"])[0].came == 1
+    assert covered(futures(certain([10.01]))["eval"])[0].came == 0
+
+
+def test_the_probability_to_buy_again_is_held_against_who_did() -> None:
+    """Tenths of two rows: whoever has 90 % buys, of those with 10 % in one tenth one does."""
+    shown = certain([5.0, 0.0] + [0.0] * 8 + [5.0] * 10, repurchase_probability=[0.1] * 10 + [0.9] * 10)
+    found = repurchases(futures(shown)["eval"])
+    assert [round(one.predicted, 6) for one in found] == [0.1] * 5 + [0.9] * 5
+    assert [one.came for one in found] == [0.5, 0, 0, 0, 0, 1, 1, 1, 1, 1]
+    assert [one.within for one in found] == [True] * 10
+    says = exhibits("evaluation", shown)["Certainty"].says
+    assert "Furthest off is the tenth at 10 %, of whom 50 % bought; 10 of 10 tenths are off by no more" in says
+    never = certain([5.0] * 100, repurchase_probability=[0.01] * 100)
+    assert "bought; 0 of 10 tenths are off by no more than chance" in exhibits("evaluation", never)["Certainty"].says
+
+
+def test_an_older_record_says_nothing_of_certainty() -> None:
+    assert "Certainty" not in exhibits("evaluation", predictions([1.0, 2.0], [2.0, 2.0]))
 
 
 def test_residuals_are_told_by_group() -> None:

@@ -14,6 +14,7 @@ from browsing import Open
 from playwright.sync_api import Page, expect
 from serving_server import running
 
+from models.clv import features
 from pipeline.contract import find_model, resource
 
 ROWS = "#attributions tbody tr"
@@ -57,6 +58,42 @@ def test_a_moved_slider_is_answered_as_the_server_answers(clv_url: str, opened: 
     assert after["total"] == pytest.approx(answer["total_monetary_value"], abs=0.006)
 
 
+def test_what_the_mean_does_not_say_is_told_in_a_sentence(clv_url: str, opened: Open) -> None:
+    """The model predicts 10 a purchase, 80 % of that as the median, a half to twice of it, and buying by hundredths."""
+    page = opened(clv_url).page
+    _answered(page)
+    expect(page.locator("#told")).to_have_text(
+        "Half of such customers spend less than 48. "
+        "Such a customer buys again with 60 %, and spends between 30 and 120 with 80 %."
+    )
+    assert _asked(page)["instances"][0].keys() == set(features.INPUTS)
+
+
+def test_what_was_bought_lately_follows_until_it_is_said(clv_url: str, opened: Open) -> None:
+    """Six purchases of 300, evenly from 200 to 20 days ago: 20, 56, 92, 128, 164 and 200."""
+    page = opened(clv_url).page
+    names = ("revenue_30d", "revenue_91d", "revenue_182d", "purchases_91d", "purchases_182d")
+
+    def sent() -> list[float]:
+        _answered(page)
+        return [_asked(page)["instances"][0][name] for name in names]
+
+    assert sent() == [300, 600, 1500, 2, 5]
+    _field(page, "Last purchase").fill("91")
+    assert sent() == [0, 0, 1500, 0, 5]
+    _field(page, "Last purchase").fill("20")
+    page.get_by_text("What the customer bought lately: 600 in 91 days").click()
+    _field(page, "Revenue of the last 91 days").fill("100")
+    expect(page.locator("#warning")).to_contain_text("Revenue of the last 91 days: less than of fewer days; the answer")
+    _field(page, "Units of a purchase").fill("20")
+    assert sent() == [300, 100, 1500, 2, 5]
+    page.get_by_role("button", name="Spread evenly again").click()
+    assert sent() == [300, 600, 1500, 2, 5]
+    expect(page.locator("#warning")).to_be_empty()
+    _field(page, "Revenue of the last 182 days").fill("1800.01")
+    expect(page.locator("#warning")).to_contain_text("Revenue of the last 182 days: more than all revenue so far")
+
+
 def test_quick_moves_end_with_the_answer_to_the_last_one(clv_url: str, opened: Open) -> None:
     visit = opened(clv_url)
     _answered(visit.page)
@@ -73,7 +110,7 @@ def test_attributions_are_drawn_sorted_and_sum_to_the_total(clv_url: str, opened
     total = _answered(page)["total"]
     cells = [row.locator("td").last.inner_text() for row in page.locator(ROWS).all()]
     start, *shares, end = map(_number, cells)
-    assert len(shares) == 8
+    assert len(shares) == 13
     assert shares == sorted(shares, key=abs, reverse=True)
     assert start + sum(shares) == pytest.approx(end, abs=0.06)
     assert end == total

@@ -48,7 +48,7 @@ def test_pages_fit_a_telephone(request: pytest.FixtureRequest, opened: Open, ser
     page = opened(url, viewport={"width": 375, "height": 667}, color_scheme=scheme).page
     expect(page.locator("#about")).to_contain_text("digest")
     if server == "clv_url":
-        expect(page.locator(".bar")).to_have_count(8)
+        expect(page.locator(".bar")).to_have_count(13)
     assert page.evaluate("document.documentElement.scrollWidth") == 375
     ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert (max(map(int, re.findall(r"\d+", ground))) < 64) == (scheme == "dark")
