@@ -60,7 +60,7 @@ def test_the_first_rows_are_shown_the_greatest_addition_first(explain: Callable[
     assert lines[0][0] == "past_monetary_value"
     assert lines[0][2] == "+120.00"  # 5 days of 24, as they are
     assert lines[0][-1] == "█" * 30
-    added = [float(line[2]) for line in lines]
+    added = [next(float(word) for word in line if word[0] in "+-") for line in lines]
     assert sorted(added, key=lambda each: -abs(each)) == added
     assert "total_monetary_value" in shown
     assert "approximation error 0." in shown  # 13 inputs have more coalitions than paths pass through.

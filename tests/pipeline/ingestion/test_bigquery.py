@@ -109,6 +109,7 @@ def test_real_data_gives_the_known_splits(
     features = Features(cutoff=date(2011, 9, 1))
     queries = split_queries(SOURCE, features, table=table.address)
     counts = {split: download(table, sql, tmp_path / "split.parquet") for split, sql in queries.items()}
+    assert counts.pop("earlier") > counts["train"]
     assert counts == dict(zip(("train", "eval", "test"), splits, strict=True))
     assert through_bigquery(table, features, tmp_path) == feature_table(found, SOURCE, features).to_pylist()
     report = read_report(table, count_query(table.address, SOURCE))
@@ -148,7 +149,7 @@ def test_both_generators_write_the_same_examples_in_the_same_order_and_count_ali
     run(duckdb_example_gen.Executor, local, tmp_path / "local")
     artifact = run(bigquery_example_gen.Executor, generator_of(loaded.table, features), tmp_path / "cloud")
 
-    for split in ("train", "eval", "test"):
+    for split in SOURCE.splits:
         found = records(tmp_path / "cloud", split)
         assert found == records(tmp_path / "local", split)
         assert artifact.get_int_custom_property(f"examples_{split}") == len(found) > 0
