@@ -37,8 +37,8 @@ def rows_of(path: Path) -> tuple[Rows, Any]:
 
 def drawn(rows: Rows, index: Any) -> Rows:
     """Returns the rows at an index."""
-    label, predicted, naive, weight = (part[index] for part in (rows.label, rows.prediction, rows.naive, rows.weight))
-    return Rows(label, predicted, naive, weight, outputs={name: v[index] for name, v in rows.outputs.items()})
+    outputs = {name: values[index] for name, values in rows.outputs.items()}
+    return Rows(rows.label[index], rows.prediction[index], rows.naive[index], rows.weight[index], outputs=outputs)
 
 
 def bounded() -> list[Metric]:

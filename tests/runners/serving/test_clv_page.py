@@ -64,7 +64,7 @@ def test_what_the_mean_does_not_say_is_told_in_a_sentence(clv_url: str, opened: 
     _answered(page)
     expect(page.locator("#told")).to_have_text(
         "Half of such customers spend less than 48. "
-        "Such a customer buys again with 60 %, and spends between 30 and 120 with 80 %."
+        "Such a customer buys again with 60 % probability, and with 80 % spends between 30 and 120."
     )
     assert _asked(page)["instances"][0].keys() == set(features.INPUTS)
 
