@@ -299,7 +299,9 @@ def test_a_model_of_shuffled_labels_is_refused(spellings: dict[str, Path], root:
 def test_a_model_worse_than_the_champion_is_refused(
     spellings: dict[str, Path], pushed: dict[str, RunResult], root: Path
 ) -> None:
-    result = run(root, spellings["float-ids"], "float-ids", "clv_variants.worse")
+    # What it must beat the rule by is another matter.
+    bounds = {"future_mae_vs_naive_upper": {"upper": 1.1}}
+    result = run(root, spellings["float-ids"], "float-ids", "clv_variants.worse", bounds=bounds)
     missed = refused(result)
     assert list(missed) == ["model future_mae_increase"]
     check = missed["model future_mae_increase"]
