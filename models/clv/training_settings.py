@@ -56,18 +56,18 @@ class Training(ReferenceTraining):
     without_reference = ("members", "activation", "weight_decay", "tweedie_power", "mae_weight", "nll_weight")
 
     network: Literal["ensemble", "reference"] = "ensemble"
-    epochs: int = Field(default=16, ge=1)
+    epochs: int = Field(default=30, ge=1)
     virtual_epochs: int | None = Field(default=None, ge=1)
     early_stopping: bool = False
     patience: int = Field(default=10, ge=1)
     batch_size: int = Field(default=256, ge=1)
     learning_rate: float = Field(default=0.01, gt=0)
     decay: bool = True
-    hidden_units: tuple[Units, ...] = (64, 32)
+    hidden_units: tuple[Units, ...] = (64,)
     activation: Literal["gelu", "relu", "selu", "tanh"] = "gelu"
-    weight_decay: float = Field(default=0.1, ge=0, lt=1)
+    weight_decay: float = Field(default=0, ge=0, lt=1)
     dropout: float = Field(default=0, ge=0, lt=1)
     members: int = Field(default=8, ge=1, le=100)
-    tweedie_power: float = Field(default=1.5, gt=1, lt=2)
-    mae_weight: float = Field(default=0.3, ge=0)
-    nll_weight: float = Field(default=0.3, gt=0)
+    tweedie_power: float = Field(default=1.3, gt=1, lt=2)
+    mae_weight: float = Field(default=0.6, ge=0)
+    nll_weight: float = Field(default=0.6, gt=0)

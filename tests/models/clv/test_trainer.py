@@ -95,14 +95,14 @@ def test_customers_held_out_are_a_tenth_and_not_fitted_on(transformed: Any) -> N
 @pytest.mark.parametrize(
     ("rows", "chosen", "wanted"),
     [
-        (600, {}, (16, 17)),
-        (9_887, {}, (16, 39)),
-        (2_000_000, {}, (16, 7813)),
-        (600, {"virtual_epochs": 8}, (8, 34)),
-        (2_000_000, {"virtual_epochs": 8}, (8, 15_626)),
+        (600, {}, (30, 17)),
+        (9_887, {}, (30, 39)),
+        (2_000_000, {}, (30, 7813)),
+        (600, {"virtual_epochs": 10}, (10, 51)),
+        (2_000_000, {"virtual_epochs": 10}, (10, 23_439)),
         (2638, {"network": "reference"}, (10, 166)),
         (5, {"virtual_epochs": 1000}, (1000, 1)),
-        (5, {}, (16, 5)),
+        (5, {}, (30, 5)),
     ],
 )
 def test_virtual_epochs_are_as_many_whatever_the_rows(
@@ -165,7 +165,7 @@ def test_run_fn_reads_the_train_files_and_writes_what_happened(transformed: Any,
     by_name = {layer["name"]: layer for layer in told["layers"]}
     assert by_name["numeric"]["inputs"] == []
     assert by_name["concatenate_1"]["inputs"] == ["repeat", "reshape"]
-    assert by_name["einsum_dense_1"]["shape"] == [None, 5, 32]
+    assert by_name["einsum_dense_1"]["shape"] == [None, 5, 3]
     assert {name for layer in told["layers"] for name in layer["inputs"]} < set(by_name)
 
 
