@@ -1,7 +1,7 @@
 """How far chance moves what the model gate bounds: metrics of the eval split's customers, drawn with replacement.
 
-Prints a table in Markdown: the middle 99 % of the draws, on all customers and on each band of frequency, which is what
-the bounds of models/clv/bounds.py were set by (docs/gates.md, "Why these bounds").
+Prints a table in Markdown: the middle 99 % of the draws and the share of them that miss the bound, on all customers and
+on each band of frequency. The bounds of models/clv/bounds.py were set by it (docs/gates.md, "Why these bounds").
 
 Usage: python tests/benchmarks/clv_chance.py EVAL_PARQUET [--draws 300]
        EVAL_PARQUET: a run's predictions of the eval split, whose path `pipelines run` prints at its end.
@@ -18,7 +18,8 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from models.clv import MODEL, features
-from pipeline.contract import Metric, Rows, load
+from pipeline.contract import Metric, Range, Rows, load
+from pipeline.slice_metrics import shortfall
 
 ALL = "all"
 LEAST_ROWS = MODEL.settings().gates.min_slice_rows
@@ -47,24 +48,26 @@ def bounded() -> list[Metric]:
     return [metric for metric in MODEL.metrics if metric.name in bounds and not metric.against_champion]
 
 
-def spread(rows: Rows, metric: Metric, draws: int) -> str:
-    """Returns the middle 99 % of a metric's values over draws of the rows."""
+def spread(rows: Rows, metric: Metric, bound: Range | None, draws: int) -> str:
+    """Returns the middle 99 % of a metric over draws of the rows, and the share of them that miss its bound."""
     draw, count = np.random.default_rng(1), len(rows.label)
     values = [load(metric.function)(drawn(rows, draw.integers(0, count, count))) for _ in range(draws)]
     low, high = np.nanpercentile(values, MIDDLE)
-    return f"{low:.2f} .. {high:.2f}"
+    missed = np.mean([shortfall(bound, value) > 0 for value in values]) if bound else 0
+    return f"{low:.2f} .. {high:.2f}, {missed:.0%}"
 
 
 def table(rows: Rows, bands: Any, draws: int) -> Iterator[str]:
     """Yields the lines of the table."""
     chosen = {ALL: np.arange(len(bands)), **{band: np.flatnonzero(bands == band) for band in features.FREQUENCY_BANDS}}
-    slices = {
-        f"{band} ({index.size})": drawn(rows, index) for band, index in chosen.items() if index.size >= LEAST_ROWS
-    }
-    yield f"| metric | {' | '.join(slices)} |"
-    yield f"|---|{'---|' * len(slices)}"
+    shown = {band: drawn(rows, index) for band, index in chosen.items() if index.size >= LEAST_ROWS}
+    yield f"| metric | {' | '.join(f'{band} ({len(part.label)})' for band, part in shown.items())} |"
+    yield f"|---|{'---|' * len(shown)}"
     for metric in bounded():
-        yield f"| `{metric.name}` | {' | '.join(spread(part, metric, draws) for part in slices.values())} |"
+        bound = MODEL.settings().gates.bounds[metric.name]
+        on = {band: bound if band == ALL else bound.on(f"{features.FREQUENCY_BAND}={band}") for band in shown}
+        cells = [spread(part, metric, on[band], draws) for band, part in shown.items()]
+        yield f"| `{metric.name}` | {' | '.join(cells)} |"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
