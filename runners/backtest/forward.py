@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from pipeline.contract import Model, Settings, load
-from pipeline.ingestion.raw import feature_table
+from pipeline.ingestion.raw import feature_table, subjects
 from pipeline.predictions import ACTUAL, NAIVE, PREDICTED
 from pipeline.push import Told, draft
 from runners.backtest.running import Plan, entry
@@ -31,7 +31,8 @@ def predictions(planned: Plan, trained: Path, used: date) -> pa.Table:
       The features, the model's outputs, and `actual`, `predicted` and `naive`.
     """
     model, settings = planned.model, planned.settings(used)
-    table = feature_table(planned.raw, entry(model)[1], settings.features)
+    query = entry(model)[1]
+    table = subjects(feature_table(planned.raw, query, settings.features), query)
     table = answered(_loaded(planned, trained, settings), table)
     inputs = {name: table.column(name).to_numpy() for name in model.naive_features}
     naive = load(model.naive)(inputs, settings.features.model_dump(mode="json"))
