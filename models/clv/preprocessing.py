@@ -29,6 +29,10 @@ WINDOW_DAYS = 91
 BUCKETS = 10
 QUANTILE_ERROR = 1e-4
 """Share of the rows by which a quantile may be off; up to some 10,000 rows it is exact."""
+CONSTANT = 1e-9
+"""Variance of a logarithm up to which a number is the same in all training rows, but for rounding. Divided by that,
+a customer of whom it is another would be millions of deviations away: in a young shop, a window holds all of the past.
+"""
 PENNY = 0.01
 VOCABULARY = "countries"
 OOV_BUCKETS = 1
@@ -119,8 +123,8 @@ def _scaled(numbers: tf.Tensor) -> tf.Tensor:
     scores = tf.cast(tft.scale_to_z_score(logs, elementwise=True), tf.float32)
     buckets = tft.bucketize(filled, BUCKETS, epsilon=QUANTILE_ERROR, elementwise=True)
     ranks = tf.cast(buckets, tf.float32) / (BUCKETS - 1) - 0.5
-    known = ~tf.math.is_nan(numbers)
-    return tf.concat([tf.where(known, scores, 0.0), tf.where(known, ranks, 0.0)], axis=1)
+    told = ~tf.math.is_nan(numbers) & (tft.var(logs, reduce_instance_dims=False) > CONSTANT)
+    return tf.concat([tf.where(told, scores, 0.0), tf.where(told, ranks, 0.0)], axis=1)
 
 
 def _country_index(countries: tf.Tensor) -> tf.Tensor:

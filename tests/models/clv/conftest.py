@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -51,9 +53,8 @@ def table() -> Table:
     }
 
 
-@pytest.fixture(scope="session")
-def transformed(table: Table, tmp_path_factory: pytest.TempPathFactory) -> Transformed:
-    """The table after TFX Transform's own code, run in process."""
+def transformed_in(table: Table, folder: Path) -> Transformed:
+    """Runs TFX Transform's own code on a table in process, and leaves what it writes in a folder."""
     import apache_beam as beam
     import tensorflow as tf
     import tensorflow_transform as tft
@@ -62,7 +63,6 @@ def transformed(table: Table, tmp_path_factory: pytest.TempPathFactory) -> Trans
 
     from models.clv import features, preprocessing, serving
 
-    folder = tmp_path_factory.mktemp("transformed")
     types = serving.input_types() | {name: tf.float32 for name in features.LABELS}
     types |= {features.CUSTOMER: tf.string, features.BEFORE_CUTOFF: tf.int64}
     spec = {name: tf.io.FixedLenFeature([], kind) for name, kind in types.items()}
@@ -78,3 +78,15 @@ def transformed(table: Table, tmp_path_factory: pytest.TempPathFactory) -> Trans
         _ = examples | "encode" >> beam.Map(encode) | "examples" >> write
         _ = graph | tft_beam.WriteTransformFn(str(folder / "graph"))
     return Transformed(table, f"{folder}/examples-*", str(folder / "graph"))
+
+
+@pytest.fixture(scope="session")
+def transform() -> Callable[[Table, Path], Transformed]:
+    """For tables of a test's own."""
+    return transformed_in
+
+
+@pytest.fixture(scope="session")
+def transformed(table: Table, tmp_path_factory: pytest.TempPathFactory) -> Transformed:
+    """The table after TFX Transform's own code, run in process."""
+    return transformed_in(table, tmp_path_factory.mktemp("transformed"))

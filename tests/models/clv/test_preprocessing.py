@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -91,3 +92,19 @@ def test_folds_are_even_and_do_not_follow_the_split(layer: Any, inputs: dict[str
     assert len(counts) == preprocessing.FOLDS
     assert counts.min() > 140
     assert counts.max() < 260
+
+
+def test_a_number_that_is_the_same_in_all_training_rows_says_nothing(
+    transform: Any, table: Any, tmp_path: Path
+) -> None:
+    """In a shop of three months, the last 91 days hold all of the past: the window's share is 1, but for rounding."""
+    young = {name: values[:60] for name, values in table.items()} | {"revenue_91d": table[features.PAST][:60]}
+    graph = transform(young, tmp_path).graph
+    layer = tft.TFTransformOutput(graph).transform_features_layer()
+    older = young | {"revenue_91d": table[features.PAST][:60] / 2}
+    share = len(features.NUMERIC_INPUTS) + 1
+    for rows in (young, older):
+        asked = {name: tf.constant(rows[name], kind) for name, kind in serving.input_types().items()}
+        numeric = layer(asked)[preprocessing.NUMERIC].numpy()
+        assert (numeric[:, [share, share + numeric.shape[1] // 2]] == 0).all()
+        assert np.abs(numeric).max() < 10
