@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -112,10 +113,11 @@ def test_the_corrected_t_interval_of_four_folds_worked_out_by_hand() -> None:
 
 @pytest.fixture
 def benchmarks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The scripts beside the tests can be imported."""
-    before = set(sys.modules)
+    """The scripts beside the tests can be imported, and silence the logs of their own process only."""
+    before, level = set(sys.modules), logging.getLogger().level
     monkeypatch.syspath_prepend(Path(__file__).parents[2] / "benchmarks")
     yield
+    logging.getLogger().setLevel(level)
     for name in {name for name in sys.modules if name.startswith("clv_")} - before:
         sys.modules.pop(name)
 

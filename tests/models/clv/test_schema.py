@@ -22,7 +22,7 @@ def examples(table: dict[str, Any]) -> pd.DataFrame:
     """Raw examples that are all right, with the bookkeeping."""
     frame = pd.DataFrame(table)
     bands = pd.cut(frame["n_purchases"], [0, 1, 3, 9, 999], labels=list(features.FREQUENCY_BANDS)).astype(str)
-    return frame.assign(customer_weight=1.0, frequency_band=bands)
+    return frame.assign(customer_weight=1.0, frequency_band=bands, days_before_cutoff=0)
 
 
 def _anomalies(frame: pd.DataFrame, schema: Any, environment: str = "TRAINING") -> dict[str, str]:

@@ -101,7 +101,7 @@ def test_an_explanation_starts_from_a_customer_who_is_average_and_ends_at_the_an
     near = ask("serving_default", {**average, features.COUNTRY: np.array([b""], object)})[features.FUTURE]
     assert explained[0].baseline == pytest.approx(near[0], rel=0.2)
     for row, why in enumerate(explained):
-        assert 0 < why.approximation_error < 0.02
+        assert 0 < why.approximation_error < 0.1
         assert why.instance == pytest.approx(answer[features.TOTAL][row], rel=1e-5)
         assert why.baseline + sum(why.features.values()) == pytest.approx(why.instance, rel=1e-5)
     past = [why.features[features.PAST] for why in explained]

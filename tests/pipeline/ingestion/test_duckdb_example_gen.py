@@ -112,9 +112,21 @@ def test_the_same_data_gives_the_same_records_in_the_same_order(
 
 
 def test_an_empty_split_is_refused(raw_query: tuple[RawTable, Query], tmp_path: Path) -> None:
-    raw, query = raw_query
     with pytest.raises(UserError, match="expected at least one row in the split 'eval'; received none"):
-        write_examples(raw.parquet, query.table, "SELECT * FROM sales WHERE FALSE", "eval", str(tmp_path / "out"))
+        run(_without_eval(raw_query), tmp_path / "examples")
+
+
+def test_a_split_that_may_be_empty_is_written_as_it_is(raw_query: tuple[RawTable, Query], tmp_path: Path) -> None:
+    examples = run(_without_eval(raw_query, "eval"), tmp_path / "examples")
+    assert artifact_utils.decode_split_names(examples.split_names) == ["train", "eval"]
+    assert len(read(tmp_path / "examples", "train")) == 6
+    assert read(tmp_path / "examples", "eval") == []
+
+
+def _without_eval(raw_query: tuple[RawTable, Query], *optional: str) -> DuckDBExampleGen:
+    raw, query = raw_query
+    rows = "SELECT who, amount FROM sales"
+    return DuckDBExampleGen({"train": rows, "eval": f"{rows} WHERE FALSE"}, rows, raw, query.table, optional)
 
 
 def test_a_lost_row_stops_the_run(

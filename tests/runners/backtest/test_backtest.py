@@ -93,7 +93,7 @@ def test_a_shop_from_the_first_cutoff_to_the_table(tmp_path: Path, capfd: Captur
     assert forward["score"]["rows"] == len(everybody) > 2 * len(rows)
     assert forward["score"]["rule_mae"] == pytest.approx(off.mean())
     assert 0 < forward["score"]["mae"] < 10 * off.mean()
-    assert any(line.startswith(f"{EARLY} {LATE} {len(everybody)} ") for line in lines)
+    assert any(line.startswith(f"{EARLY} {LATE} {len(everybody):,} ") for line in lines)
 
     # What was pushed is in the backtest's own folder only.
     assert len(list((folder / "pushed").glob("*/*/saved_model.pb"))) == 1
