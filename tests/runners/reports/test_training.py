@@ -70,7 +70,7 @@ def test_a_training_is_told_drawn_and_listed(tmp_path: Path, opened: Open) -> No
     page = looked_at(opened, _report(tmp_path, TOLD))
     told = page.locator("#training")
     expect(told).to_contain_text(
-        "Stopped after epoch 12 of at most 16, as 3 epochs in a row brought no improvement; epoch 9 was best"
+        "Stopped after epoch 12 of at most 30, as 3 epochs in a row brought no improvement; epoch 9 was best"
     )
     expect(told).to_contain_text("held-out loss 2.25")
     expect(told).to_contain_text("The least held-out loss of all was 2.125, after epoch 8")
