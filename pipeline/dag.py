@@ -72,12 +72,11 @@ def create_pipeline(model: Model, settings: Settings, *, name: str, root: str, c
       choices: what the runner chooses.
     """
     examples = choices.ingestion.with_id("ExampleGen").outputs["examples"]
-    statistics = StatisticsGen(examples=examples, exclude_splits=list(learnt_besides(model.source)))
+    unjudged = list(learnt_besides(model.source))
+    statistics = StatisticsGen(examples=examples, exclude_splits=unjudged)
     importer = PackagedSchema(model.schema_file).with_id("ImportSchemaGen")
     schema = importer.outputs["schema"]
-    validator = ExampleValidator(
-        statistics=statistics.outputs["statistics"], schema=schema, exclude_splits=list(learnt_besides(model.source))
-    )
+    validator = ExampleValidator(statistics=statistics.outputs["statistics"], schema=schema, exclude_splits=unjudged)
     reference = _reference(choices)
     data_gate = DataGate(
         examples=examples,
@@ -152,9 +151,7 @@ def _transform(model: Model, settings: Settings, examples: Channel, schema: Chan
         examples=examples,
         schema=schema,
         preprocessing_fn=model.preprocessing_fn,
-        splits_config=transform_pb2.SplitsConfig(
-            analyze=[TRAINING_SPLIT], transform=[TRAINING_SPLIT, *learnt_besides(model.source)]
-        ),
+        splits_config=transform_pb2.SplitsConfig(analyze=[TRAINING_SPLIT], transform=_learnt(model)),
         custom_config={
             "features": settings.features.model_dump(mode="json"),
             "code": digest_code(_module(model.preprocessing_fn)),
@@ -181,7 +178,7 @@ def _tuned(model: Model, settings: Settings, transform: Transform, schema: Chann
         examples=transform.outputs["transformed_examples"],
         transform_graph=transform.outputs["transform_graph"],
         schema=schema,
-        train_args=trainer_pb2.TrainArgs(splits=[TRAINING_SPLIT, *learnt_besides(model.source)]),
+        train_args=trainer_pb2.TrainArgs(splits=_learnt(model)),
         eval_args=trainer_pb2.EvalArgs(splits=[TRAINING_SPLIT]),
         custom_config={
             "training": _training(settings),
@@ -207,7 +204,7 @@ def _trainer(
         transform_graph=transform.outputs["transform_graph"],
         schema=schema,
         hyperparameters=hyperparameters,
-        train_args=trainer_pb2.TrainArgs(splits=[TRAINING_SPLIT, *learnt_besides(model.source)]),
+        train_args=trainer_pb2.TrainArgs(splits=_learnt(model)),
         eval_args=trainer_pb2.EvalArgs(splits=[TRAINING_SPLIT]),
         custom_config={
             **training_config(model, settings, choices.checkpoints),
@@ -226,6 +223,11 @@ def training_config(model: Model, settings: Settings, checkpoints: str | None) -
         "code": digest_code(_module(model.run_fn)),
         "checkpoints": checkpoints,
     }
+
+
+def _learnt(model: Model) -> list[str]:
+    """The splits that are learnt from, by Trainer and Tuner alike."""
+    return [TRAINING_SPLIT, *learnt_besides(model.source)]
 
 
 def _training(settings: Settings) -> dict[str, Any]:

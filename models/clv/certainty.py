@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models.clv import features
+from models.clv import features, metrics
 from models.clv.future import Future
 from models.clv.ranking import deciles
 from models.clv.wording import HALF_A_PENNY, Floats, percent
@@ -45,10 +45,7 @@ def covered(future: Future) -> list[Tenth]:
 
 
 def _inside(future: Future) -> NDArray[np.bool_]:
-    """Whether what came is in the interval, as `models.clv.metrics.interval_coverage` counts it."""
-    low, high = (future.columns[name] for name in (features.LOW, features.HIGH))
-    inside: NDArray[np.bool_] = (future.actual >= low - HALF_A_PENNY) & (future.actual <= high + HALF_A_PENNY)
-    return inside
+    return metrics.inside(future.actual, future.columns[features.LOW], future.columns[features.HIGH])
 
 
 def repurchases(future: Future) -> list[Tenth]:

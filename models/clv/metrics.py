@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.clv import features
-from models.clv.wording import HALF_A_PENNY
+from models.clv.wording import HALF_A_PENNY, Floats
 from pipeline.contract import Rows
 
 
@@ -20,5 +21,10 @@ def interval_coverage(rows: Rows) -> float:
     total = float(np.sum(rows.weight))
     if not total or not np.isfinite([low, high, rows.label]).all():
         return float("nan")
-    covered = (rows.label >= low - HALF_A_PENNY) & (rows.label <= high + HALF_A_PENNY)
-    return float(np.sum(rows.weight[covered])) / total
+    return float(np.sum(rows.weight[inside(rows.label, low, high)])) / total
+
+
+def inside(revenue: Floats, low: Floats, high: Floats) -> NDArray[np.bool_]:
+    """Returns whether each revenue is in its interval; ends and half a penny around them belong to it, [rows]."""
+    found: NDArray[np.bool_] = (revenue >= low - HALF_A_PENNY) & (revenue <= high + HALF_A_PENNY)
+    return found

@@ -64,12 +64,12 @@ def preprocessing_fn(inputs: Mapping[str, tf.Tensor], custom_config: Mapping[str
     del custom_config
     known = {name: _number(inputs[name]) for name in features.NUMERIC_INPUTS}
     numbers = tf.stack([*known.values(), *_derived(known)], axis=1)
-    amounts = [_filled(_number(inputs[name])) for name in features.REFERENCE_INPUTS]
+    amounts = [_filled(known[name]) for name in features.REFERENCE_INPUTS]
     return {
         AMOUNTS: tf.stack(amounts, axis=1),
         NUMERIC: _scaled(numbers),
         COUNTRY: _country_index(_dense(inputs[features.COUNTRY], "")),
-        PAST: _filled(_number(inputs[features.PAST])),
+        PAST: _filled(known[features.PAST]),
         BEFORE: _number(inputs[features.BEFORE_CUTOFF]) / WINDOW_DAYS,
         LABEL: _number(inputs[features.FUTURE_LABEL]),
         FOLD: _fold(_dense(inputs[features.CUSTOMER], "")),
@@ -98,7 +98,7 @@ def _derived(known: Mapping[str, tf.Tensor]) -> list[tf.Tensor]:
     The naive rule's revenue of a window; the last window's share of the past; the mean gap between purchases, after a
     single one the days since; how many such gaps ago the last purchase was; and the mean price of a unit.
     """
-    past, tenure, age = known[features.PAST], known["tenure_days"], known["customer_age"]
+    past, tenure, age = known[features.PAST], known[features.TENURE], known["customer_age"]
     gap = tf.where(known["n_purchases"] > 1, age / tf.maximum(known["n_purchases"] - 1, 1), tenure)
     return [
         past * WINDOW_DAYS / tf.maximum(tenure, WINDOW_DAYS),

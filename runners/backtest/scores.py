@@ -10,14 +10,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
-from scipy import stats
 
 from pipeline import metrics
+from pipeline.bootstrap import LOWER, UPPER, percentile, resampled_means
 from pipeline.contract import Model, Rows
 from pipeline.predictions import ACTUAL, NAIVE, PREDICTED
 
-RESAMPLES, BATCH, SEED = 5_000, 100, 7
-CONFIDENCE = 0.95
 LEAST = 30
 """Intervals are drawn from so many subjects: of fewer, a bootstrap's are too narrow to be believed."""
 
@@ -127,27 +125,17 @@ def ratio_interval(found: Judged) -> tuple[float, float]:
     """Returns the 95 % interval of the model's mean absolute error / the rule's; NaN where there is none.
 
     Both errors of a subject are resampled together, with all its rows and in all cut-offs: the subjects, and not the
-    rows, are what another shop or another year would draw anew (Efron & Tibshirani 1993, "An Introduction to the
-    Bootstrap", chapters 8 and 13).
+    rows, are what another shop or another year would draw anew. See `pipeline.bootstrap`.
     """
     subjects, owner = np.unique(found.subject, return_inverse=True)
     if len(subjects) < LEAST:
         return math.nan, math.nan
     rows = found.rows
     errors = [np.bincount(owner, np.abs(answer - rows.label)) for answer in (rows.prediction, rows.naive)]
+    model, rule = resampled_means(np.stack(errors))
     with np.errstate(all="ignore"):
-        drawn = stats.bootstrap(
-            errors,
-            lambda model, rule, axis: np.sum(model, axis=axis) / np.sum(rule, axis=axis),
-            paired=True,
-            vectorized=True,
-            n_resamples=RESAMPLES,
-            batch=BATCH,
-            confidence_level=CONFIDENCE,
-            method="percentile",
-            random_state=np.random.default_rng(SEED),
-        )
-    return float(drawn.confidence_interval.low), float(drawn.confidence_interval.high)
+        ratios = model / rule
+    return percentile(ratios, LOWER), percentile(ratios, UPPER)
 
 
 def _coverage(found: Judged) -> float:

@@ -55,29 +55,10 @@ def table() -> Table:
 
 def transformed_in(table: Table, folder: Path) -> Transformed:
     """Runs TFX Transform's own code on a table in process, and leaves what it writes in a folder."""
-    import apache_beam as beam
-    import tensorflow as tf
-    import tensorflow_transform as tft
-    import tensorflow_transform.beam as tft_beam
-    from tensorflow_transform.tf_metadata import dataset_metadata, schema_utils
+    from clv_transformed import EXAMPLES, GRAPH, write_transformed
 
-    from models.clv import features, preprocessing, serving
-
-    types = serving.input_types() | {name: tf.float32 for name in features.LABELS}
-    types |= {features.CUSTOMER: tf.string, features.BEFORE_CUTOFF: tf.int64}
-    spec = {name: tf.io.FixedLenFeature([], kind) for name, kind in types.items()}
-    rows = [{name: table[name][row] for name in spec} for row in range(len(table[features.PAST]))]
-    raw = dataset_metadata.DatasetMetadata(schema_utils.schema_from_feature_spec(spec))
-    with beam.Pipeline("FnApiRunner") as pipeline, tft_beam.Context(temp_dir=str(folder / "tmp")):
-        analysed = (pipeline | beam.Create(rows), raw) | tft_beam.AnalyzeAndTransformDataset(
-            preprocessing.preprocessing_fn
-        )
-        (examples, metadata), graph = analysed
-        encode = tft.coders.ExampleProtoCoder(metadata.schema).encode
-        write = beam.io.WriteToTFRecord(str(folder / "examples"), file_name_suffix=".gz")
-        _ = examples | "encode" >> beam.Map(encode) | "examples" >> write
-        _ = graph | tft_beam.WriteTransformFn(str(folder / "graph"))
-    return Transformed(table, f"{folder}/examples-*", str(folder / "graph"))
+    write_transformed(table, folder)
+    return Transformed(table, f"{folder}/{EXAMPLES}", str(folder / GRAPH))
 
 
 @pytest.fixture(scope="session")
